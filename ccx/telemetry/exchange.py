@@ -1,0 +1,86 @@
+"""One request and what became of it: the record that every telemetry sink receives.
+
+Law: an `Exchange` holds names, numbers and fingerprints, never a key, a header or a part of a body beyond the model's
+name. The relay fills it while it owns the request and gives it away with `Telemetry.emit`: from then on nobody changes
+it. It is not a frozen dataclass only because building one of this size would cost more than everything else telemetry
+does while the client waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+OK: Final = "ok"
+CLIENT_GONE: Final = 499
+"""The status of an exchange whose client went away before the answer was whole (nginx's convention)."""
+
+NO_TAGS: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One call to an upstream. `key` is the fingerprint of the key used, or None for a channel without keys; `outcome`
+    is `OK` or a class of failure; `status` is the upstream's, None if no head arrived; `seconds` is until it was
+    decided, for the attempt that answered until the last byte."""
+
+    channel: str
+    protocol: str
+    model: str
+    key: str | None
+    outcome: str
+    status: int | None
+    seconds: float
+
+
+@dataclass(slots=True, kw_only=True)
+class Exchange:
+    """A request from its arrival to the last byte sent. Durations are in seconds, sizes in bytes on the client's side.
+
+    Usage is what the upstream reported and None where it reported nothing; `counted_tokens` is ccx's own count of the
+    input, None unless a rule or a limit asked for it.
+    """
+
+    at: float  # unix time of arrival
+    request_id: str
+    protocol: str
+    operation: str
+    digest: str  # of the table that served it
+    client: str | None = None  # the declared client's name
+    tags: Mapping[str, str] = NO_TAGS
+    prefix: str | None = None  # path prefix, without slashes
+    model_asked: str | None = None
+    route: str | None = None
+    stream: bool = False
+    status: int = 0  # what the client got; 0 while undecided, CLIENT_GONE when it went away
+    error_kind: str | None = None
+    attempts: tuple[Attempt, ...] = ()
+    counted_tokens: int | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_read_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    finish: str | None = None
+    first_byte_seconds: float | None = None
+    total_seconds: float = 0.0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    losses: tuple[str, ...] = ()
+
+    @property
+    def channel(self) -> str | None:
+        """The channel of the final attempt; None if no upstream was called."""
+        return self.attempts[-1].channel if self.attempts else None
+
+    @property
+    def model_sent(self) -> str | None:
+        """The model that the final attempt asked for."""
+        return self.attempts[-1].model if self.attempts else None
+
+    @property
+    def key(self) -> str | None:
+        """The fingerprint of the key of the final attempt."""
+        return self.attempts[-1].key if self.attempts else None
