@@ -1,0 +1,321 @@
+"""The root of the spec, version ccx/v1, and its smaller sections. The JSON Schema is generated from here."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, StringConstraints
+
+from ccx.spec.channels import Channel, ChannelSettings, Limits
+from ccx.spec.conditions import Globs
+from ccx.spec.node import Listed, Name, Node, SecretSource
+from ccx.spec.routes import Failover, RequestPolicy, Route
+from ccx.spec.scalars import Count, Duration, Money, Size
+
+VERSION = "ccx/v1"
+
+Listen = Annotated[str, StringConstraints(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):\d{1,5}$")]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Rollback(Node):
+    """After a swap, compare the new table's errors and first-byte times with the old one's; go back when worse."""
+
+    window: Duration = 120_000
+    """How long the new table is watched."""
+    error_rate: Annotated[str, StringConstraints(pattern=r"^\+?\d+(\.\d+)?%$")] = "+5%"
+    """Rise of the error rate that is too much."""
+
+
+class Server(Node):
+    """The process: where it listens and what it accepts."""
+
+    listen: Listen = "127.0.0.1:3000"
+    """Address and port. Anything but loopback needs at least one client."""
+    max_body: Annotated[Size, Field(ge=1024)] = 50 * 2**20
+    """Largest request body, before and after decompression. Default 50MiB."""
+    max_depth: Annotated[int, Field(ge=16, le=512)] = 256
+    """Deepest nesting of a JSON body."""
+    max_concurrency: Annotated[Count, Field(ge=1)] = 10_000
+    """Requests under way at once; above it 503."""
+    body_timeout: Duration = 60_000
+    """Time a client has to send its body. Default 60s."""
+    drain: Duration = 30_000
+    """How long a stop waits for requests under way. Default 30s."""
+    cors: tuple[Annotated[str, StringConstraints(pattern=r"^(\*|https?://[^\s/]+)$")], ...] = ()
+    """Origins of web pages that may call. None by default."""
+    direct: bool = True
+    """Let clients that may ask for `channel/model` or `channel,model`."""
+    rollback: Rollback | None = None
+    """Go back to the last table when the new one does worse."""
+
+
+class Admin(Node):
+    """Dashboard, management API and metrics; apart from the clients' keys."""
+
+    key: SecretSource | None = None
+    """Key of the admin endpoints. Without one they answer loopback callers only."""
+    dashboard: bool = True
+    """Serve the dashboard."""
+
+
+class HashedKey(Node):
+    """A client's key, hashed: `ccx keys new` prints the key once and this."""
+
+    sha256: Sha256
+    """Lower-case hexadecimal SHA-256 of the key."""
+
+
+class Budget(Node):
+    """Spending limit."""
+
+    usd: Money
+    """US dollars."""
+    per: Literal["day", "month", "total"] = "month"
+    """Per what."""
+
+
+def _key_list(value: Any) -> Any:
+    return [value] if isinstance(value, dict) else value
+
+
+class Client(Node):
+    """Who may call."""
+
+    key: Annotated[tuple[HashedKey, ...], BeforeValidator(_key_list), Field(min_length=1)]
+    """One hashed key, or several while rotating."""
+    models: Globs | None = None
+    """Models this client may ask for. Default: any."""
+    limits: Limits = Limits()
+    """Limits of this client."""
+    budget: Annotated[tuple[Budget, ...], Listed] = ()
+    """Spending limits."""
+    expires: date | None = None
+    """The last day on which the key works (UTC)."""
+    tags: dict[str, str] = Field(default_factory=dict)
+    """Free labels, for conditions and reports."""
+    direct: bool = False
+    """May ask for `channel/model`, going around the routes."""
+    enabled: bool = True
+    """A disabled client is refused."""
+
+
+class PriceTier(Node):
+    """Prices in USD per million tokens above a prompt size; what is not named stays."""
+
+    input: Money | None = None
+    """Prompt tokens."""
+    output: Money | None = None
+    """Answer tokens."""
+    cache_read: Money | None = None
+    """Prompt tokens read from cache."""
+    cache_write: Money | None = None
+    """Prompt tokens written to cache."""
+
+
+class Price(Node):
+    """Prices in USD per million tokens."""
+
+    input: Money
+    """Prompt tokens."""
+    output: Money
+    """Answer tokens."""
+    cache_read: Money | None = None
+    """Prompt tokens read from cache."""
+    cache_write: Money | None = None
+    """Prompt tokens written to cache."""
+    above: dict[str, PriceTier] = Field(default_factory=dict)
+    """Prices of a request whose prompt is larger than this many tokens."""
+
+
+class Model(Node):
+    """What is known of a model, over the built-in catalogue."""
+
+    context_window: Annotated[Count, Field(ge=1)] | None = None
+    """Prompt and answer together, in tokens."""
+    max_output_tokens: Annotated[Count, Field(ge=1)] | None = None
+    """Longest answer, in tokens."""
+    price: Price | None = None
+    """What it costs."""
+    tools: bool | None = None
+    """Whether it calls tools."""
+    vision: bool | None = None
+    """Whether it sees images."""
+    thinking: bool | None = None
+    """Whether it thinks."""
+
+
+class Defaults(Node):
+    """What channels and routes inherit. Resolved when compiling, never at run time."""
+
+    channel: ChannelSettings = ChannelSettings()
+    """For every channel."""
+    failover: Failover = Failover()
+    """For every route."""
+    request: RequestPolicy = RequestPolicy()
+    """For every route."""
+    on_loss: Literal["allow", "warn", "reject"] | None = None
+    """For every route."""
+
+
+class Tokens(Node):
+    """What `input_tokens` means."""
+
+    tokenizer: Literal["o200k_base"] = "o200k_base"
+    """The vocabulary that counts."""
+
+
+class Redis(Node):
+    """A Redis or Valkey server shared by several gateways."""
+
+    url: str | SecretSource
+    """redis:// or rediss:// URL; a reference where it holds a password."""
+    prefix: Annotated[str, StringConstraints(min_length=1, max_length=64)] = "ccx"
+    """Prefix of the keys."""
+    on_failure: Literal["local", "closed"] = "local"
+    """When it is gone: limit locally, or refuse."""
+
+
+class RedisState(Node):
+    """State kept in Redis."""
+
+    redis: Redis
+    """The server."""
+
+
+class Logs(Node):
+    """The request log."""
+
+    format: Literal["json", "text", "none"] = "json"
+    """One line for each request."""
+    file: str | None = None
+    """File to append to, relative to the spec. Default: standard output."""
+    bodies: Literal["none", "errors", "all"] = "none"
+    """Whether bodies are logged."""
+    redact: tuple[str, ...] = ("authorization", "x-api-key")
+    """Headers never logged."""
+
+
+class Traces(Node):
+    """OpenTelemetry traces."""
+
+    otlp: Annotated[str, StringConstraints(pattern=r"^https?://\S+$")]
+    """OTLP over HTTP endpoint."""
+
+
+class UsageStore(Node):
+    """Where usage and cost are kept."""
+
+    store: str
+    """SQLite file, relative to the spec."""
+    retention: Duration = 90 * 86_400_000
+    """How long. Default 90d."""
+
+
+class Telemetry(Node):
+    """What is seen of requests."""
+
+    logs: Logs = Logs()
+    """The request log."""
+    metrics: Literal["prometheus", "none"] = "prometheus"
+    """Metrics at /metrics."""
+    traces: Traces | None = None
+    """OpenTelemetry."""
+    usage: UsageStore | None = None
+    """Usage and cost."""
+
+
+class Lint(Node):
+    """Severity of lint rules."""
+
+    rules: dict[str, Literal["error", "warning", "info", "off"]] = Field(default_factory=dict)
+    """By rule code: {CCX203: error, CCX310: off}."""
+
+
+class RequestFacts(Node):
+    """A request in facts."""
+
+    protocol: Literal["messages", "chat", "responses", "gemini", "images", "embeddings"] = "messages"
+    """The client's protocol."""
+    model: str
+    """The model as the client writes it."""
+    input_tokens: Count = 0
+    """Size of the prompt."""
+    stream: bool = False
+    """Asks for a stream."""
+    tools: bool = False
+    """Declares tools."""
+    server_tools: tuple[str, ...] = ()
+    """Tools the provider runs."""
+    thinking: bool = False
+    """Thinking is enabled."""
+    images: bool = False
+    """Holds an image."""
+    client: str | None = None
+    """Declared client."""
+    headers: dict[str, str] = Field(default_factory=dict)
+    """Request headers."""
+    prefix: str | None = None
+    """Path prefix."""
+    body: dict[str, Any] = Field(default_factory=dict)
+    """Fields of the body that conditions ask for."""
+
+
+class Expectation(Node):
+    """What should be decided."""
+
+    route: str | None = None
+    """Name of the route."""
+    targets: tuple[str, ...] | None = None
+    """Channels in order."""
+    model: str | None = None
+    """Model sent to the first target."""
+    deny: int | None = None
+    """Status of a denial."""
+    no_route: bool = False
+    """That nothing matches."""
+
+
+class RoutingTest(Node):
+    """A routing unit test."""
+
+    name: str
+    """What it shows."""
+    request: RequestFacts
+    """The request."""
+    expect: Expectation
+    """What should come of it."""
+
+
+class Spec(Node):
+    """A ccx gateway: channels, clients, routes."""
+
+    version: Literal["ccx/v1"]
+    """Version of the spec language."""
+    include: tuple[str, ...] = ()
+    """More files, relative to this one, in order; globs allowed."""
+    server: Server = Server()
+    """The process."""
+    admin: Admin = Admin()
+    """Management endpoints."""
+    clients: dict[Name, Client] = Field(default_factory=dict)
+    """Who may call. Without any, loopback callers only."""
+    channels: Annotated[dict[Name, Channel], Field(min_length=1)]
+    """Upstreams by name."""
+    models: dict[str, Model] = Field(default_factory=dict)
+    """What is known of models, over the built-in catalogue."""
+    routes: tuple[Route, ...] = ()
+    """Rules; the first match wins. None: one route to all channels in the order written."""
+    defaults: Defaults = Defaults()
+    """What channels and routes inherit."""
+    tokens: Tokens = Tokens()
+    """What input_tokens means."""
+    state: Literal["memory"] | RedisState = "memory"
+    """Where counters live."""
+    telemetry: Telemetry = Telemetry()
+    """What is seen of requests."""
+    lint: Lint = Lint()
+    """Severity of lint rules."""
+    tests: tuple[RoutingTest, ...] = ()
+    """Routing unit tests."""

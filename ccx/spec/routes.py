@@ -1,0 +1,161 @@
+"""`routes:` — ordered, first match wins: conditions, targets in failover order, and how a request is treated."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, StringConstraints
+
+from ccx.spec.channels import Weight
+from ccx.spec.conditions import When
+from ccx.spec.node import Name, Node
+from ccx.spec.scalars import Count, Duration
+
+FailureName = Literal[
+    "connect",
+    "timeout",
+    "rate_limit",
+    "overloaded",
+    "server_error",
+    "auth",
+    "quota",
+    "model_not_found",
+    "context_window",
+    "content_filter",
+    "bad_request",
+]
+ModelName = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+
+
+def _target(value: Any) -> Any:
+    return {"channel": value} if isinstance(value, str) else value
+
+
+class Target(Node):
+    """A channel, and the model to ask it for."""
+
+    channel: Name
+    """Name of the channel."""
+    model: ModelName | None = None
+    """Model to ask for instead of the client's; the channel's own `models` still maps it."""
+    weight: Weight = 1
+    """Share within a balanced group."""
+
+
+ShortTarget = Annotated[Target, BeforeValidator(_target)]
+
+
+class Group(Node):
+    """Targets that share the load; together they are one step of the failover order."""
+
+    balance: Literal["priority", "round_robin", "weighted", "least_connections", "least_latency", "least_cost"]
+    """How one is chosen."""
+    targets: Annotated[tuple[ShortTarget, ...], Field(min_length=1)]
+    """The members."""
+    affinity: Literal["session", "client", "prefix", "none"] = "none"
+    """What keeps a conversation on one member."""
+
+
+def _step(value: Any) -> Any:
+    return {"channel": value} if isinstance(value, str) else value
+
+
+Step = Annotated[Group | Target, BeforeValidator(_step)]
+
+
+class Backoff(Node):
+    """Waiting before the same target is asked again."""
+
+    initial: Duration | None = None
+    """First wait. Default 200ms."""
+    max: Duration | None = None
+    """Longest wait. Default 5s."""
+    jitter: Literal["full", "none"] | None = None
+    """`full` spreads each wait over its whole length. Default full."""
+
+
+class Failover(Node):
+    """What makes ccx try again, and how often. Never after the first byte to the client."""
+
+    on: tuple[FailureName, ...] | None = None
+    """Classes of failure. Default: all but content_filter and bad_request."""
+    attempts: Annotated[int, Field(ge=1, le=32)] | None = None
+    """Attempts in all, the first included. Default 3."""
+    deadline: Duration | None = None
+    """From the request to its first byte, all attempts together. Default 120s."""
+    backoff: Backoff = Backoff()
+    """Waits between attempts on the same target."""
+
+
+class Cap(Node):
+    """Upper bounds put on a request."""
+
+    max_output_tokens: Annotated[Count, Field(ge=1)] | None = None
+    """The answer's length in tokens, by whatever name the protocol has for it."""
+
+
+class SystemPrompt(Node):
+    """What is done to the system prompt."""
+
+    prefix: str | None = None
+    """Text put before it."""
+    replace: str | None = None
+    """Text put in its place."""
+
+
+class RequestPolicy(Node):
+    """Changes to the request body: cap, default (only if absent), set, drop. Top-level fields of the protocol."""
+
+    cap: Cap = Cap()
+    """Upper bounds."""
+    default: dict[str, Any] = Field(default_factory=dict)
+    """Fields given when the client gave none."""
+    set: dict[str, Any] = Field(default_factory=dict)
+    """Fields given whatever the client gave."""
+    drop: tuple[str, ...] = ()
+    """Fields taken away."""
+    system: SystemPrompt = SystemPrompt()
+    """System prompt prefix or replacement."""
+
+
+class Cache(Node):
+    """Exact cache of answers, opt-in."""
+
+    ttl: Duration
+    """How long an answer is good."""
+    scope: Literal["client", "shared"] = "client"
+    """Who may get another's answer."""
+
+
+class Deny(Node):
+    """Refuse the request."""
+
+    status: Annotated[int, Field(ge=400, le=499)] = 403
+    """HTTP status."""
+    message: Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+    """What the client is told."""
+
+
+class Route(Node):
+    """One rule: if `when` holds, the request goes `to` these targets (or is denied)."""
+
+    name: Name
+    """Identity of the route."""
+    when: When = When()
+    """Conditions; none means always."""
+    to: Annotated[tuple[Step, ...], Field(min_length=1)] | None = None
+    """Targets in failover order."""
+    deny: Deny | None = None
+    """Refuse instead."""
+    failover: Failover = Failover()
+    """What makes ccx try again."""
+    request: RequestPolicy = RequestPolicy()
+    """Changes to the request."""
+    on_loss: Literal["allow", "warn", "reject"] | None = None
+    """What to do when a conversion between protocols would lose something. Default warn."""
+    cache: Cache | None = None
+    """Answer again from memory."""
+    owner: str | None = None
+    """Who answers for this route; for review only."""
+    description: str | None = None
+    """What it is for; for review only."""
