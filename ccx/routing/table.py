@@ -1,0 +1,325 @@
+"""The routing table: what a spec compiles to, what is served, compared and addressed by its digest.
+
+Law: deeply immutable; free of secrets (references only) and of anything the spec does not mean: comments, key order,
+descriptions. Equal meaning gives equal bytes. Times are milliseconds, sizes bytes, prices USD. It knows neither the
+spec's models nor any I/O, and it does not decide: `decide` does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from fractions import Fraction
+from typing import Literal
+
+from ccx.protocols.names import Protocol
+from ccx.routing.conditions import ALWAYS, Condition
+from ccx.routing.globs import Globs
+from ccx.secrets import SecretRef
+
+AuthScheme = Literal["bearer", "x-api-key", "x-goog-api-key", "api-key", "none"]
+Balance = Literal["priority", "round_robin", "weighted", "least_connections", "least_latency", "least_cost"]
+Affinity = Literal["session", "client", "prefix", "none"]
+KeyStrategy = Literal["round_robin", "least_used", "in_order"]
+OnLoss = Literal["allow", "warn", "reject"]
+Pairs = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Rates are (amount, seconds)."""
+
+    requests: tuple[tuple[int, int], ...] = ()
+    input_tokens: tuple[tuple[int, int], ...] = ()
+    output_tokens: tuple[tuple[int, int], ...] = ()
+    concurrency: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """US dollars per period."""
+
+    usd: Decimal
+    per: Literal["day", "month", "total"]
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A declared client. `keys` are lower-case hexadecimal SHA-256 of its keys."""
+
+    name: str
+    keys: tuple[str, ...]
+    models: Globs | None = None
+    limits: Limits = Limits()
+    budgets: tuple[Budget, ...] = ()
+    expires: date | None = None
+    tags: Pairs = ()
+    direct: bool = False
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Surface:
+    """One protocol that a channel speaks, and where. `path` holds the version and no trailing slash, such as `/v1`.
+
+    `headers` are sent when the client sent none of that name.
+    """
+
+    protocol: Protocol
+    scheme: Literal["http", "https", "demo"]
+    host: str
+    port: int
+    path: str
+    auth: AuthScheme
+    headers: Pairs = ()
+    count_tokens: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key of a pool, by reference."""
+
+    secret: SecretRef
+    weight: int = 1
+    limits: Limits = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Milliseconds."""
+
+    connect: int = 5_000
+    first_byte: int = 60_000
+    idle: int = 120_000
+    total: int = 900_000
+
+
+@dataclass(frozen=True, slots=True)
+class Breaker:
+    """Milliseconds and counts."""
+
+    window: int
+    min_requests: int
+    error_rate: Fraction
+    consecutive: int
+    open: int
+    max_open: int
+    probes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One upstream. `models` None allows any; a rename of None keeps the name. `breaker` None is off."""
+
+    name: str
+    dialect: str
+    surfaces: tuple[Surface, ...]
+    provider: str | None = None
+    keys: tuple[Key, ...] = ()
+    key_strategy: KeyStrategy = "round_robin"
+    models: tuple[tuple[str, str | None], ...] | None = None
+    timeouts: Timeouts = Timeouts()
+    limits: Limits = Limits()
+    breaker: Breaker | None = None
+    set_headers: Pairs = ()
+    remove_headers: tuple[str, ...] = ()
+    proxy: str | SecretRef | None = None
+    ca: str | None = None
+    http2: bool = False
+    tags: Pairs = ()
+    prefix: str | None = None
+    enabled: bool = True
+
+    def surface(self, protocol: Protocol) -> Surface | None:
+        """Where the channel speaks this protocol, if it does."""
+        for surface in self.surfaces:
+            if surface.protocol is protocol:
+                return surface
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A channel by name, and the model to ask it for instead of the client's."""
+
+    channel: str
+    model: str | None = None
+    weight: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """One step of the failover order: a single target, or several that share the load."""
+
+    targets: tuple[Target, ...]
+    balance: Balance = "priority"
+    affinity: Affinity = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Failover:
+    """`on` are classes of failure; times in milliseconds; `attempts` counts the first."""
+
+    on: frozenset[str] = frozenset(
+        {
+            "auth",
+            "connect",
+            "context_window",
+            "model_not_found",
+            "overloaded",
+            "quota",
+            "rate_limit",
+            "server_error",
+            "timeout",
+        },
+    )
+    attempts: int = 3
+    deadline: int = 120_000
+    backoff_initial: int = 200
+    backoff_max: int = 5_000
+    jitter: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class RequestPolicy:
+    """Changes to a request's body. Values are canonical JSON text by field name, sorted."""
+
+    max_output_tokens: int | None = None
+    default: Pairs = ()
+    set: Pairs = ()
+    drop: tuple[str, ...] = ()
+    system_prefix: str | None = None
+    system_replace: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Deny:
+    """Refuse with an HTTP status and a message."""
+
+    status: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """Exact cache: time to live in milliseconds."""
+
+    ttl: int
+    scope: Literal["client", "shared"]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One rule. A denying route has no tiers."""
+
+    name: str
+    when: Condition = ALWAYS
+    tiers: tuple[Tier, ...] = ()
+    deny: Deny | None = None
+    failover: Failover = Failover()
+    policy: RequestPolicy = RequestPolicy()
+    on_loss: OnLoss = "warn"
+    cache: Cache | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PriceTier:
+    """USD per million tokens above `tokens`; None keeps the base price."""
+
+    tokens: int
+    input: Decimal | None = None
+    output: Decimal | None = None
+    cache_read: Decimal | None = None
+    cache_write: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What the spec says of a model, over the catalogue. None leaves the catalogue's word."""
+
+    name: str
+    context_window: int | None = None
+    max_output_tokens: int | None = None
+    input: Decimal | None = None
+    output: Decimal | None = None
+    cache_read: Decimal | None = None
+    cache_write: Decimal | None = None
+    above: tuple[PriceTier, ...] = ()
+    tools: bool | None = None
+    vision: bool | None = None
+    thinking: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Sizes in bytes, times in milliseconds."""
+
+    host: str = "127.0.0.1"
+    port: int = 3000
+    max_body: int = 50 * 2**20
+    max_depth: int = 256
+    max_concurrency: int = 10_000
+    body_timeout: int = 60_000
+    drain: int = 30_000
+    cors: tuple[str, ...] = ()
+    direct: bool = True
+    rollback_window: int | None = None
+    rollback_error_rate: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Admin:
+    """Management endpoints."""
+
+    key: SecretRef | None = None
+    dashboard: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Redis:
+    """Shared state."""
+
+    url: str | SecretRef
+    prefix: str
+    on_failure: Literal["local", "closed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Telemetry:
+    """Logs, metrics, traces, usage."""
+
+    log_format: Literal["json", "text", "none"] = "json"
+    log_file: str | None = None
+    log_bodies: Literal["none", "errors", "all"] = "none"
+    redact: tuple[str, ...] = ("authorization", "x-api-key")
+    metrics: bool = True
+    otlp: str | None = None
+    usage_store: str | None = None
+    usage_retention: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingTable:
+    """A compiled spec. Channels, clients and models are sorted by name; routes are in order of decision.
+
+    Paths of secret files, certificates and logs are as written in the spec, relative to its folder.
+    """
+
+    version: str
+    channels: tuple[Channel, ...]
+    routes: tuple[Route, ...]
+    clients: tuple[Client, ...] = ()
+    models: tuple[ModelInfo, ...] = ()
+    server: Server = Server()
+    admin: Admin = Admin()
+    tokenizer: str = "o200k_base"
+    redis: Redis | None = None
+    telemetry: Telemetry = Telemetry()
+
+    def channel(self, name: str) -> Channel:
+        """The channel of this name. Raises KeyError; a compiled table never dangles."""
+        for channel in self.channels:
+            if channel.name == name:
+                return channel
+        raise KeyError(name)
