@@ -63,7 +63,7 @@ class Client:
 class Surface:
     """One protocol that a channel speaks, and where. `path` holds the version and no trailing slash, such as `/v1`.
 
-    `headers` are sent when the client sent none of that name.
+    `headers` are always sent, `default_headers` when the client sent none of that name.
     """
 
     protocol: Protocol
@@ -73,6 +73,7 @@ class Surface:
     path: str
     auth: AuthScheme
     headers: Pairs = ()
+    default_headers: Pairs = ()
     count_tokens: bool = False
 
 
