@@ -9,7 +9,7 @@ does while the client waits.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
@@ -18,6 +18,10 @@ CLIENT_GONE: Final = 499
 """The status of an exchange whose client went away before the answer was whole (nginx's convention)."""
 
 NO_TAGS: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+def _no_tags() -> Mapping[str, str]:
+    return NO_TAGS  # unhashable, so not allowed as a plain default
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,7 @@ class Exchange:
     operation: str
     digest: str  # of the table that served it
     client: str | None = None  # the declared client's name
-    tags: Mapping[str, str] = NO_TAGS
+    tags: Mapping[str, str] = field(default_factory=_no_tags)
     prefix: str | None = None  # path prefix, without slashes
     model_asked: str | None = None
     route: str | None = None

@@ -1,0 +1,199 @@
+"""The metrics of ccx: what each is called, what it means, and how an exchange or a reload changes it.
+
+Law: labels hold names from the configuration, words of a closed vocabulary, or "other". The one label that a stranger
+could fill, `model`, only takes names that `known_models` contains; the registry bounds the rest. Names and labels are
+an interface: they may be added to, not changed. It must not know where the numbers are shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping, Sequence
+from typing import Final, Literal
+
+from ccx import __version__
+from ccx.telemetry import process
+from ccx.telemetry.exchange import Exchange
+from ccx.telemetry.exposition import WorkerSnapshot, decode, encode, merge, render
+from ccx.telemetry.registry import MAX_SERIES, OTHER, Registry
+
+DURATIONS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0)
+FIRST_BYTES: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0)
+_STATUSES: Final = {status: str(status) for status in range(100, 600)}
+
+ReloadResult = Literal["applied", "unchanged", "rejected"]
+
+
+class Metrics:
+    """The registry with every metric of ccx. `known_models` is replaced with each table."""
+
+    def __init__(
+        self,
+        *,
+        worker: str = "0",
+        known_models: Container[str] = frozenset(),
+        max_series: int = MAX_SERIES,
+    ) -> None:
+        self.worker = worker
+        self.known_models = known_models
+        self.registry = registry = Registry(max_series=max_series)
+
+        self.requests = registry.counter(
+            "ccx_requests_total",
+            "Requests answered, by the status the client got; 499 when it went away first.",
+            labels=("protocol", "route", "channel", "client", "status"),
+            closed=frozenset({"protocol", "status"}),
+        )
+        self.durations = registry.histogram(
+            "ccx_request_duration_seconds",
+            "From the arrival of a request to the last byte of its answer.",
+            labels=("route",),
+            bounds=DURATIONS,
+        )
+        self.first_bytes = registry.histogram(
+            "ccx_first_byte_seconds",
+            "From the arrival of a request to the first byte of its answer.",
+            labels=("route",),
+            bounds=FIRST_BYTES,
+        )
+        self.attempts = registry.counter(
+            "ccx_attempts_total",
+            "Calls to upstreams: ok, or the class of their failure.",
+            labels=("channel", "outcome"),
+            closed=frozenset({"outcome"}),
+        )
+        self.tokens = registry.counter(
+            "ccx_tokens_total",
+            "Tokens as reported by upstreams: input, output, cache_read, cache_write.",
+            labels=("channel", "model", "direction"),
+            closed=frozenset({"direction"}),
+        )
+        self.in_flight = registry.gauge("ccx_requests_in_flight", "Requests being served now.", rule="sum").labelled()
+        self.connections = registry.gauge(
+            "ccx_upstream_connections", "Connections to upstreams by state.", labels=("state",), rule="sum"
+        )
+        self.log_dropped = registry.counter(
+            "ccx_log_dropped_total",
+            "Log lines that were not written, by reason: buffer_full, unrenderable, write_failed.",
+            labels=("reason",),
+        )
+        self.sink_failures = registry.counter(
+            "ccx_telemetry_failures_total", "Exchanges that a telemetry sink failed to take.", labels=("sink",)
+        )
+        self._reload_ok = registry.gauge(
+            "ccx_config_last_reload_successful",
+            "1 if the last reload was applied or changed nothing, 0 if it was rejected; of several workers the worst.",
+            rule="min",
+        ).labelled()
+        self._reload_at = registry.gauge(
+            "ccx_config_last_reload_success_timestamp_seconds",
+            "Unix time of the last successful reload; of several workers the oldest.",
+            rule="min",
+        ).labelled()
+        self._config = registry.gauge(
+            "ccx_config_info", "The digest of the routing table in service, as a label.", labels=("digest",), rule="max"
+        )
+        self._reloads = registry.counter(
+            "ccx_config_reloads_total", "Reloads by result: applied, unchanged, rejected.", labels=("result",)
+        )
+        for result in ("applied", "unchanged", "rejected"):
+            self._reloads.labelled(result)
+        build = registry.gauge("ccx_build_info", "The version of ccx, as a label.", labels=("version",), rule="max")
+        build.labelled(__version__).set(1)
+
+        self.loop_lag = process.LoopLag()
+        self._lag = registry.gauge(
+            "ccx_event_loop_lag_seconds",
+            "How late the event loop ran its timers, the worst of the last 15 seconds.",
+            rule="max",
+        ).labelled()
+        self._resident = registry.gauge(
+            "process_resident_memory_bytes", "Resident memory size in bytes.", rule="per_worker"
+        )
+        self._descriptors = registry.gauge("process_open_fds", "Number of open file descriptors.", rule="per_worker")
+        self._started = registry.gauge(
+            "process_start_time_seconds", "Unix time at which the process started.", rule="per_worker"
+        )
+        self._cpu = registry.counter(
+            "process_cpu_seconds_total", "User and system CPU time spent in seconds."
+        ).labelled()
+        registry.on_read(self._read_process)
+
+    def observe(self, exchange: Exchange) -> None:
+        """Count one finished exchange."""
+        x = exchange
+        route = x.route or ""
+        attempts = x.attempts
+        channel = attempts[-1].channel if attempts else ""
+        status = _STATUSES.get(x.status, OTHER)
+        self.requests.labelled(x.protocol, route, channel, x.client or "", status).value += 1
+        self.durations.labelled(route).observe(x.total_seconds)
+        if x.first_byte_seconds is not None:
+            self.first_bytes.labelled(route).observe(x.first_byte_seconds)
+        for attempt in attempts:
+            self.attempts.labelled(attempt.channel, attempt.outcome).value += 1
+        if not attempts:
+            return
+        model = attempts[-1].model
+        if model not in self.known_models:
+            model = OTHER
+        if x.input_tokens:
+            self.tokens.labelled(channel, model, "input").inc(x.input_tokens)
+        if x.output_tokens:
+            self.tokens.labelled(channel, model, "output").inc(x.output_tokens)
+        if x.cache_read_tokens:
+            self.tokens.labelled(channel, model, "cache_read").inc(x.cache_read_tokens)
+        if x.cache_write_tokens:
+            self.tokens.labelled(channel, model, "cache_write").inc(x.cache_write_tokens)
+
+    def reloaded(self, result: ReloadResult, *, digest: str | None, at: float) -> None:
+        """Record a reload at unix time `at`; `digest` is of the table in service afterwards, None if there is none."""
+        self._reloads.labelled(result).inc()
+        self._reload_ok.set(0 if result == "rejected" else 1)
+        if result != "rejected":
+            self._reload_at.set(at)
+        self._config.clear()
+        if digest is not None:
+            self._config.labelled(digest).set(1)
+
+    def set_connections(self, by_state: Mapping[str, int]) -> None:
+        """Replace the number of upstream connections in each state."""
+        self.connections.clear()
+        for state, count in by_state.items():
+            self.connections.labelled(state).set(count)
+
+    def snapshot(self, *, live: bool = True) -> bytes:
+        """Everything as bytes that another worker can merge."""
+        return encode(self.read(live=live))
+
+    def read(self, *, live: bool = True) -> WorkerSnapshot:
+        """Everything as plain data. `live` is false for the last one of a worker that stops."""
+        return WorkerSnapshot(self.worker, live, self.registry.snapshot())
+
+    def render(self) -> bytes:
+        """This process's metrics in the text exposition format; its Content-Type is `exposition.CONTENT_TYPE`."""
+        return render(self.registry.snapshot())
+
+    def merge(self, snapshots: Sequence[bytes]) -> bytes:
+        """This process's metrics together with those of other workers, rendered.
+
+        Raises msgspec.DecodeError or msgspec.ValidationError for bytes that are no snapshot.
+        """
+        return render(merge([self.read(), *(decode(data) for data in snapshots)]))
+
+    def _read_process(self) -> None:
+        self._lag.set(self.loop_lag.seconds)
+        self._cpu.set(process.cpu_seconds())
+        for gauge, number in (
+            (self._resident, process.resident_bytes()),
+            (self._descriptors, process.open_descriptors()),
+            (self._started, process.start_time()),
+        ):
+            if number is None:
+                gauge.clear()
+            else:
+                gauge.labelled().set(number)
+
+
+def metric_table() -> str:
+    """Every metric with its type, labels and meaning, as a Markdown table sorted by name."""
+    return Metrics().registry.table()
