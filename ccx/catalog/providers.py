@@ -64,9 +64,10 @@ class Provider:
     """A preset.
 
     `dialect` is the row of the error classification table. `models` names the provider whose rows in the model
-    catalogue describe what this one serves (`azure` serves `openai`'s). `needs_key` is false where a key is optional.
-    `key_env` is the environment variable by which the provider's own tools find the key. `count_tokens` lists the
-    protocols whose token counting endpoint it has. `checked` is the day when the row was compared with `source`.
+    catalogue describe what this one serves (`azure` serves `openai`'s; "*" is everybody's). `needs_key` is false where
+    a key is optional. `key_env` is the environment variable by which the provider's own tools find the key.
+    `count_tokens` lists the protocols whose token counting endpoint it has. `source` is None for ccx's own; `checked`
+    is the day when the row was compared with it.
     """
 
     name: str
