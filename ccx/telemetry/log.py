@@ -22,7 +22,7 @@ LogFormat = Literal["json", "text", "none"]
 CAPACITY: Final = 65_536
 BATCH: Final = 512
 INTERVAL: Final = 0.1
-SLICE: Final = 32
+SLICE: Final = 128
 """Lines formatted between two turns of the event loop: about half a millisecond."""
 
 
