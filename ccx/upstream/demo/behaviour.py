@@ -2,7 +2,7 @@
 
 The words, each with `demo-` in front:
 
-    fail-<400..599>  that status, in the protocol's words; some with Retry-After
+    fail-<400..599>  that status, in the words of the protocol
     overloaded       the protocol's own error for it
     context-window   the input is longer than the model allows
     quota            the account has no money or quota left

@@ -8,6 +8,8 @@ Json = Mapping[str, object]
 
 EMPTY: Json = {}
 
+_NAMING = frozenset({"role", "type", "id", "tool_use_id", "tool_call_id", "call_id", "signature", "thoughtSignature"})
+
 
 def record(value: object) -> Json:
     """The object itself, or an empty one."""
@@ -40,14 +42,17 @@ def first(body: Json, *names: str) -> object:
 
 
 def words(*values: object) -> int:
-    """How many words all strings inside hold, keys left out; the demo's measure of input tokens."""
+    """How many words all strings inside hold, but for keys, roles, types and identifiers.
+
+    This is the demo's measure of input tokens.
+    """
     total, left = 0, list(values)
     while left:  # a stack, since the body may be nested deeper than Python recurses
         match left.pop():
             case str() as text:
                 total += len(text.split())
             case dict() as table:
-                left.extend(table.values())
+                left.extend(value for key, value in table.items() if key not in _NAMING or not isinstance(value, str))
             case list() as array:
                 left.extend(array)
     return total
