@@ -10,7 +10,7 @@ instead of guessing; the caller counts and asks again.
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ccx.protocols.names import Protocol
 from ccx.routing.conditions import BodyField, Condition, Constant, Direct, HeaderMatches, PrefixIn, axis, leaves, settle
@@ -34,11 +34,15 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of the failover order, with the targets that can serve."""
+    """One step of the failover order, with the targets that can serve.
+
+    `id` names what shares a turn: the route, the step's place in it, and who can serve. It outlives a swap.
+    """
 
     choices: tuple[Choice, ...]
     balance: Balance
     affinity: Affinity
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,14 +161,15 @@ class Decider:
             at = min((i for sign in "/," if (i := model.find(sign)) > 0), default=0)
             name, rest = model[:at], model[at + 1 :].strip()
             if at and rest and name in self._channels:
-                routes.insert(0, (Route(f"@{name}", Direct(), (Tier((Target(name),)),)), rest))
+                route = replace(self.table.direct, name=f"@{name}", when=Direct(), tiers=(Tier((Target(name),)),))
+                routes.insert(0, (route, rest))
         return routes
 
     def resolve(self, route: Route, *, protocol: Protocol, model: str | None) -> Decision:
         """What a route means for this protocol and model: the targets that can serve, and those that cannot."""
         steps: list[Step] = []
         skipped: list[Skip] = []
-        for tier in route.tiers:
+        for place, tier in enumerate(route.tiers):
             choices: list[Choice] = []
             for target in tier.targets:
                 found = self._choice(target, protocol=protocol, model=model)
@@ -173,7 +178,8 @@ class Decider:
                 else:
                     choices.append(found)
             if choices:
-                steps.append(Step(tuple(choices), tier.balance, tier.affinity))
+                members = ",".join(choice.channel.name for choice in choices)
+                steps.append(Step(tuple(choices), tier.balance, tier.affinity, f"{route.name}#{place}:{members}"))
         return Decision(route, tuple(steps), tuple(skipped))
 
     def _choice(self, target: Target, *, protocol: Protocol, model: str | None) -> Choice | Skip:
@@ -189,6 +195,8 @@ class Decider:
         if target.weight == 0:
             return Skip(channel.name, "its weight is 0")
         asked = target.model if target.model is not None else model
+        if asked is not None and any(glob_matches(pattern, asked) for pattern in channel.not_models):
+            return Skip(channel.name, f"the channel does not allow the model {asked!r}")
         if channel.models is not None and asked is not None:
             names = dict(channel.models)
             entry = most_specific(tuple(names), asked)

@@ -52,8 +52,8 @@ class Facts:
     thinking: bool = False
     images: bool = False
     client: str | None = None
-    tags: Mapping[str, str] = field(default=NOTHING)
-    headers: Mapping[str, str] = field(default=NOTHING)
+    tags: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    headers: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     prefix: str | None = None
-    body: Mapping[str, object] = field(default=NO_FIELDS)
+    body: Mapping[str, object] = field(default_factory=lambda: NO_FIELDS)
     direct: bool = False

@@ -111,7 +111,10 @@ class Breaker:
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """One upstream. `models` None allows any; a rename of None keeps the name. `breaker` None is off."""
+    """One upstream. `breaker` None is off.
+
+    `models` None allows any but those that match `not_models`; a rename of None keeps the name.
+    """
 
     name: str
     dialect: str
@@ -120,6 +123,7 @@ class Channel:
     keys: tuple[Key, ...] = ()
     key_strategy: KeyStrategy = "round_robin"
     models: tuple[tuple[str, str | None], ...] | None = None
+    not_models: tuple[str, ...] = ()
     timeouts: Timeouts = Timeouts()
     limits: Limits = Limits()
     breaker: Breaker | None = None
@@ -224,6 +228,9 @@ class Route:
     cache: Cache | None = None
 
 
+DIRECT = Route("@direct")
+
+
 @dataclass(frozen=True, slots=True)
 class PriceTier:
     """USD per million tokens above `tokens`; None keeps the base price."""
@@ -304,7 +311,9 @@ class Telemetry:
 class RoutingTable:
     """A compiled spec. Channels, clients and models are sorted by name; routes are in order of decision.
 
-    Paths of secret files, certificates and logs are as written in the spec, relative to its folder.
+    `direct` is the pattern of the routes of requests that name a channel themselves: it has what every route inherits,
+    and neither its name nor its targets mean anything. Paths of secret files, certificates and logs are as written in
+    the spec, relative to its folder.
     """
 
     version: str
@@ -317,6 +326,7 @@ class RoutingTable:
     tokenizer: str = "o200k_base"
     redis: Redis | None = None
     telemetry: Telemetry = Telemetry()
+    direct: Route = DIRECT
 
     def channel(self, name: str) -> Channel:
         """The channel of this name. Raises KeyError; a compiled table never dangles."""

@@ -1,0 +1,267 @@
+"""`routes:` with what they inherit to the rules of the table, and the check that their targets can answer at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from math import gcd
+from typing import Any
+
+from ccx.protocols.names import CHAT_PROTOCOLS, Protocol
+from ccx.routing import table
+from ccx.routing.compile_conditions import admitted, asked_for, compile_when
+from ccx.routing.conditions import PrefixIn
+from ccx.routing.globs import Globs
+from ccx.spec import routes as spec
+from ccx.spec.document import Defaults
+
+Report = Callable[..., None]
+"""Takes a code, a message and a path below the route; and by keyword, what a diagnostic takes."""
+
+_WEIGHING: frozenset[table.Balance] = frozenset({"weighted", "least_connections", "least_latency", "least_cost"})
+
+
+@dataclass(frozen=True, slots=True)
+class Treatment:
+    """How requests of a route are treated: what `defaults` can give."""
+
+    failover: table.Failover
+    policy: table.RequestPolicy
+    on_loss: table.OnLoss
+
+
+def compile_route(
+    route: spec.Route,
+    *,
+    channels: Mapping[str, table.Channel],
+    defaults: Defaults,
+    report: Report,
+) -> table.Route:
+    """The rule of a route. What cannot be compiled is reported, and left out."""
+    when = compile_when(route.when)
+    if route.deny is not None:
+        # How requests are sent means nothing where none is; a change of it must not look like one of the table.
+        return table.Route(route.name, when, deny=table.Deny(route.deny.status, route.deny.message))
+    if route.to is None:
+        report("CCX220", f"the route {route.name!r} says neither where requests go nor that they are denied", ())
+    tiers = tuple(
+        tier
+        for place, step in enumerate(route.to or ())
+        if (tier := _tier(step, path=("to", place), channels=channels, report=report)) is not None
+    )
+    _check_protocols(route, admitted(when), channels=channels, report=report)
+    treatment = compile_treatment(
+        defaults,
+        failover=route.failover,
+        request=route.request,
+        on_loss=route.on_loss,
+        report=report,
+    )
+    return table.Route(
+        route.name,
+        when,
+        tiers,
+        failover=treatment.failover,
+        policy=treatment.policy,
+        on_loss=treatment.on_loss,
+        cache=table.Cache(route.cache.ttl, route.cache.scope) if route.cache is not None else None,
+    )
+
+
+def compile_treatment(
+    defaults: Defaults,
+    *,
+    report: Report,
+    failover: spec.Failover | None = None,
+    request: spec.RequestPolicy | None = None,
+    on_loss: table.OnLoss | None = None,
+) -> Treatment:
+    """Field by field: the route's own, else the inherited, else what is built in."""
+    return Treatment(
+        _failover(failover or spec.Failover(), defaults.failover),
+        _policy(request or spec.RequestPolicy(), defaults.request, report=report),
+        on_loss or defaults.on_loss or "warn",
+    )
+
+
+def implicit_routes(channels: Iterable[table.Channel], treatment: Treatment, *, fallback: bool) -> list[table.Route]:
+    """The route of each channel's prefix, and with `fallback` the one to all that are enabled, in the order given."""
+
+    def route(name: str, to: Iterable[table.Channel], **condition: Any) -> table.Route:
+        return table.Route(
+            name,
+            tiers=tuple(table.Tier((table.Target(channel.name),)) for channel in to),
+            failover=treatment.failover,
+            policy=treatment.policy,
+            on_loss=treatment.on_loss,
+            **condition,
+        )
+
+    listed = tuple(channels)
+    routes = [
+        route(f"@prefix-{channel.prefix}", [channel], when=PrefixIn(Globs((channel.prefix,))))
+        for channel in sorted(listed, key=lambda channel: channel.name)
+        if channel.prefix is not None
+    ]
+    if fallback:
+        routes.append(route("@all", [channel for channel in listed if channel.enabled]))
+    return routes
+
+
+def _tier(
+    step: spec.Group | spec.Target,
+    *,
+    path: tuple[str | int, ...],
+    channels: Mapping[str, table.Channel],
+    report: Report,
+) -> table.Tier | None:
+    """One step; None where none of its channels exists."""
+    written = _targets(step, path)
+    targets: list[table.Target] = []
+    for target, place in written:
+        if target.channel in channels:
+            targets.append(table.Target(target.channel, target.model, target.weight))
+        else:
+            report("CCX103", f"there is no channel {target.channel!r}", (*place, "channel"))
+    if not targets:
+        return None
+    if len(written) == 1 or isinstance(step, spec.Target):
+        return table.Tier(_weighed(targets, "priority"))
+    return table.Tier(_weighed(targets, step.balance), step.balance, step.affinity)
+
+
+def _targets(
+    step: spec.Group | spec.Target,
+    path: tuple[str | int, ...],
+) -> list[tuple[spec.Target, tuple[str | int, ...]]]:
+    if isinstance(step, spec.Group):
+        return [(target, (*path, "targets", place)) for place, target in enumerate(step.targets)]
+    return [(step, path)]
+
+
+def _weighed(targets: list[table.Target], balance: table.Balance) -> tuple[table.Target, ...]:
+    """Weights in lowest terms; all one where the balance does not look at them. Zero takes a target out everywhere."""
+    common = gcd(*(target.weight for target in targets)) or 1
+    return tuple(
+        table.Target(
+            target.channel,
+            target.model,
+            target.weight // common if balance in _WEIGHING else min(target.weight, 1),
+        )
+        for target in targets
+    )
+
+
+def _failover(own: spec.Failover, inherited: spec.Failover) -> table.Failover:
+    usual = table.Failover()
+
+    def chosen(mine: int | None, theirs: int | None, default: int) -> int:
+        return mine if mine is not None else theirs if theirs is not None else default
+
+    on = own.on if own.on is not None else inherited.on
+    return table.Failover(
+        on=frozenset(on) if on is not None else usual.on,
+        attempts=chosen(own.attempts, inherited.attempts, usual.attempts),
+        deadline=chosen(own.deadline, inherited.deadline, usual.deadline),
+        backoff_initial=chosen(own.backoff.initial, inherited.backoff.initial, usual.backoff_initial),
+        backoff_max=chosen(own.backoff.max, inherited.backoff.max, usual.backoff_max),
+        jitter=(own.backoff.jitter or inherited.backoff.jitter or "full") == "full",
+    )
+
+
+def _policy(own: spec.RequestPolicy, inherited: spec.RequestPolicy, *, report: Report) -> table.RequestPolicy:
+    """The route's word on a field beats the inherited one; within one policy, setting a field beats the rest."""
+    settled = own.set.keys() | own.drop
+    set_ = {**{name: value for name, value in inherited.set.items() if name not in settled}, **own.set}
+    default = {**{name: value for name, value in inherited.default.items() if name not in settled}, **own.default}
+    drop = {*inherited.drop, *own.drop} - set_.keys()
+    cap = own.cap.max_output_tokens
+    prefix, replace = own.system.prefix, own.system.replace
+    return table.RequestPolicy(
+        max_output_tokens=cap if cap is not None else inherited.cap.max_output_tokens,
+        default=_texts({k: v for k, v in default.items() if k not in set_}, "default", report=report),
+        set=_texts(set_, "set", report=report),
+        drop=tuple(sorted(drop)),
+        system_prefix=prefix if prefix is not None else inherited.system.prefix,
+        system_replace=replace if replace is not None else inherited.system.replace,
+    )
+
+
+def _texts(values: Mapping[str, Any], field: str, *, report: Report) -> table.Pairs:
+    """Values as canonical JSON text, sorted by name."""
+    texts: list[tuple[str, str]] = []
+    for name, value in sorted(values.items()):
+        try:
+            text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        except (TypeError, ValueError):
+            report("CCX110", f"{value!r} has no form in JSON; a field of a request is JSON", ("request", field, name))
+        else:
+            texts.append((name, text))
+    return tuple(texts)
+
+
+def _check_protocols(
+    route: spec.Route,
+    may: frozenset[Protocol],
+    *,
+    channels: Mapping[str, table.Channel],
+    report: Report,
+) -> None:
+    """Refuse what could only ever be skipped: ccx does not convert between protocols yet."""
+    if not may:
+        return
+    spoken: set[Protocol] = set()
+    sound = True
+    for place, step in enumerate(route.to or ()):
+        for target, path in _targets(step, ("to", place)):
+            channel = channels.get(target.channel)
+            if channel is None or not channel.surfaces:
+                sound = False
+                continue
+            speaks = {surface.protocol for surface in channel.surfaces}
+            spoken |= speaks
+            if not speaks & may:
+                sound = False
+                _report_target(route, target, speaks, may, path=path, report=report)
+    if not sound or route.to is None:
+        return
+    unanswered = (asked_for(route.when) & may) - spoken
+    if unanswered:
+        report(
+            "CCX208",
+            f"the route {route.name!r} names {_list(unanswered)}, which none of its targets speaks; "
+            f"they speak {_list(spoken)}",
+            ("when",),
+            help="ccx does not convert between protocols yet; add a target that speaks it, or do not name it.",
+        )
+    elif may == frozenset(Protocol) and not spoken & CHAT_PROTOCOLS:
+        report(
+            "CCX208",
+            f"the route {route.name!r} is open to every protocol, and no target of it speaks one of conversations; "
+            f"they speak {_list(spoken)}",
+            (),
+            severity="warning",
+            help=f"Say whom the route is for, such as `when: {{protocol: {min(spoken)}}}`.",
+        )
+
+
+def _report_target(
+    route: spec.Route,
+    target: spec.Target,
+    speaks: set[Protocol],
+    may: frozenset[Protocol],
+    *,
+    path: tuple[str | int, ...],
+    report: Report,
+) -> None:
+    report(
+        "CCX208",
+        f"the route {route.name!r} lets in {_list(may)}, and the channel {target.channel!r} speaks {_list(speaks)}",
+        path,
+        help="ccx does not convert between protocols yet: a target has to speak the client's own.",
+    )
+
+
+def _list(protocols: Iterable[Protocol]) -> str:
+    return ", ".join(sorted(protocols)) or "nothing"

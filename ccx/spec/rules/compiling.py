@@ -1,0 +1,38 @@
+"""What only the compiler can see: addresses that are no base, and targets that speak another protocol."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ccx.spec.rules.info import RuleInfo, rule
+
+COMPILING: Final[tuple[RuleInfo, ...]] = (
+    rule(
+        "CCX140",
+        "bad-base-url",
+        severity="error",
+        summary="A `base_url` that is not the address of an API.",
+        why="""It is the part that all operations share: scheme, host, path and version. ccx adds the operation, and
+        the version where none is written. A query, a fragment or the path of one operation would end up in the middle
+        of each address.""",
+        bad="channels: {lab: {protocol: chat, base_url: http://127.0.0.1:8000/v1/chat/completions, keys: none}}",
+        good="channels: {lab: {protocol: chat, base_url: http://127.0.0.1:8000/v1, keys: none}}",
+    ),
+    rule(
+        "CCX208",
+        "target-protocol",
+        severity="error",
+        summary="A target speaks none of the protocols that its route lets in.",
+        why="""A request is passed on in the protocol it came in; this version of ccx does not convert. A target that
+        could only ever be skipped is a mistake, and so is a protocol that a route names and that none of its targets
+        speaks. Where a route does not say which protocols it is for, a target is skipped for those it cannot speak.""",
+        bad="""
+        channels: {claude: {provider: anthropic, keys: {env: ANTHROPIC_API_KEY}}}
+        routes: [{name: codex, when: {protocol: responses}, to: [claude]}]
+        """,
+        good="""
+        channels: {openai: {provider: openai, keys: {env: OPENAI_API_KEY}}}
+        routes: [{name: codex, when: {protocol: responses}, to: [openai]}]
+        """,
+    ),
+)
