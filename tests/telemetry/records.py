@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from ccx.telemetry.exchange import OK, Attempt, Exchange
@@ -18,6 +20,13 @@ ATTEMPT = Attempt(
 FAILED = Attempt(
     channel="backup", protocol="chat", model="other-1", key=None, outcome="overloaded", status=529, seconds=0.25
 )
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Let other tasks and threads work until `condition` holds; fail after seconds."""
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110  # what is waited for happens in a thread or a file
+            await asyncio.sleep(0.001)
 
 
 def exchange(**changes: Any) -> Exchange:

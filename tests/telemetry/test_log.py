@@ -4,24 +4,17 @@ import asyncio
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from ccx.telemetry.events import EventLog
 from ccx.telemetry.log import BATCH, LogFormat, RequestLog
 from ccx.telemetry.writer import LineWriter
-from tests.telemetry.records import exchange
+from tests.telemetry.records import exchange, until
 
 
 def ids(path: Path) -> list[str]:
     return [json.loads(line)["request_id"] for line in path.read_text().splitlines()]
-
-
-async def until(condition: Any) -> None:
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.001)
 
 
 async def test_lines_are_written_in_order_by_the_background_task(tmp_path: Path) -> None:
@@ -56,7 +49,7 @@ async def test_cancelled_in_the_middle_nothing_is_lost(tmp_path: Path) -> None:
     for number in range(BATCH * 2):
         log.emit(exchange(request_id=str(number)))
     task = asyncio.create_task(log.run())
-    while log.waiting in (0, BATCH * 2):
+    while log.waiting in (0, BATCH * 2):  # noqa: ASYNC110  # the point is to stop between two slices
         await asyncio.sleep(0)
     task.cancel()
     assert await asyncio.gather(task, return_exceptions=True)
@@ -159,8 +152,8 @@ def test_reopen_reaches_the_file(tmp_path: Path) -> None:
     assert (ids(tmp_path / "log.1"), ids(tmp_path / "log")) == (["a"], ["b"])
 
 
-def event_lines(path: Path, *, format: LogFormat) -> str:
-    events = EventLog(LineWriter(path), format=format, now=lambda: 1_767_225_600.0)
+def event_lines(path: Path, *, form: LogFormat) -> str:
+    events = EventLog(LineWriter(path), format=form, now=lambda: 1_767_225_600.0)
     events.log_event("started", listen="127.0.0.1:3000", workers=2, public=False)
     events.log_event("reload_rejected", errors=["a.yaml:1:2: no\nsuch", "b"], level="x", path=None)
     events.log_event("warning", message="lone \ud800", took=0.5)
@@ -170,7 +163,7 @@ def event_lines(path: Path, *, format: LogFormat) -> str:
 
 
 def test_events_as_json(tmp_path: Path) -> None:
-    lines = [json.loads(line) for line in event_lines(tmp_path / "log", format="json").splitlines()]
+    lines = [json.loads(line) for line in event_lines(tmp_path / "log", form="json").splitlines()]
     ts = "2026-01-01T00:00:00.000Z"
     assert lines == [
         {
@@ -193,9 +186,9 @@ def test_events_as_json(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("format", ["text", "none"])
-def test_events_as_text(tmp_path: Path, format: LogFormat) -> None:
-    assert event_lines(tmp_path / "log", format=format).splitlines() == [
+@pytest.mark.parametrize("form", ["text", "none"])
+def test_events_as_text(tmp_path: Path, form: LogFormat) -> None:
+    assert event_lines(tmp_path / "log", form=form).splitlines() == [
         "2026-01-01T00:00:00.000Z started listen=127.0.0.1:3000 workers=2 public=false",
         "2026-01-01T00:00:00.000Z error: reload rejected errors=a.yaml:1:2: no\\nsuch; b level_=x path=-",
         '2026-01-01T00:00:00.000Z warning: warning message="lone ?" took=0.5',

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccx.telemetry import writer as module
-from ccx.telemetry.writer import MAX_BACKLOG, LineWriter
+from ccx.telemetry.writer import _PIPE_BUF, MAX_BACKLOG, LineWriter, _atomic_pieces
 
 
 @pytest.fixture
@@ -48,25 +47,26 @@ def test_a_renamed_file_is_left_and_a_new_one_begun(tmp_path: Path) -> None:
     assert path.read_bytes() == b"new\n"
 
 
-def test_reopen_opens_anew_and_appends(tmp_path: Path) -> None:
+def test_reopen_opens_anew_and_appends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "log"
-    opened: list[str] = []
-    writer = LineWriter(path)
+    opened = 0
     real = os.open
-    patch = pytest.MonkeyPatch()
-    patch.setattr(module.os, "open", lambda *args: opened.append("x") or real(*args))
-    try:
-        writer.submit(b"a\n", 1)
+
+    def count(name: Path, flags: int, mode: int) -> int:
+        nonlocal opened
+        opened += name == path
+        return real(name, flags, mode)
+
+    monkeypatch.setattr(os, "open", count)
+    writer = LineWriter(path)
+    for line in (b"a\n", b"b\n"):
+        writer.submit(line, 1)
         assert writer.drain(2)
-        writer.submit(b"b\n", 1)
-        assert writer.drain(2)
-        assert len(opened) == 1
-        writer.reopen()
-        writer.submit(b"c\n", 1)
-        assert writer.close()
-    finally:
-        patch.undo()
-    assert len(opened) == 2
+    assert opened == 1
+    writer.reopen()
+    writer.submit(b"c\n", 1)
+    assert writer.close()
+    assert opened == 2
     assert path.read_bytes() == b"a\nb\nc\n"
 
 
@@ -95,7 +95,7 @@ def test_a_full_disk_is_reported_once_per_streak_and_survived(tmp_path: Path, mo
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return real(fd, data)
 
-    monkeypatch.setattr(module.os, "write", write)
+    monkeypatch.setattr(os, "write", write)
     for streak in (1, 2):
         full.set()
         writer.submit(b"lost\n", 1)
@@ -123,7 +123,7 @@ def test_a_torn_line_does_not_spoil_the_next(tmp_path: Path, monkeypatch: pytest
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return real(fd, data)
 
-    monkeypatch.setattr(module.os, "write", write)
+    monkeypatch.setattr(os, "write", write)
     writer.submit(b"first line\n", 1)
     assert writer.drain(2)
     writer.submit(b"second line\n", 1)
@@ -182,7 +182,7 @@ def test_nobody_reading_a_non_blocking_descriptor_ends_in_lost_lines(
 ) -> None:
     _, write = pipe
     fcntl.fcntl(write, fcntl.F_SETFL, fcntl.fcntl(write, fcntl.F_GETFL) | os.O_NONBLOCK)
-    monkeypatch.setattr(module, "_WRITABLE_WITHIN", 5)
+    monkeypatch.setattr("ccx.telemetry.writer._WRITABLE_WITHIN", 5)
     complaints: list[str] = []
     writer = LineWriter(write, complain=complaints.append)
     writer.submit((b"z" * 99 + b"\n") * 2000, 2000)
@@ -194,11 +194,11 @@ def test_nobody_reading_a_non_blocking_descriptor_ends_in_lost_lines(
 @given(st.lists(st.integers(0, 9000), min_size=1, max_size=12))
 def test_a_pipe_gets_whole_lines_that_cannot_mix(lengths: list[int]) -> None:
     lines = [b"a" * length + b"\n" for length in lengths]
-    pieces = list(module._atomic_pieces(b"".join(lines)))
+    pieces = list(_atomic_pieces(b"".join(lines)))
     assert b"".join(pieces) == b"".join(lines)
     for piece in pieces:
         assert piece.endswith(b"\n")
-        assert len(piece) <= module._PIPE_BUF or piece.count(b"\n") == 1
+        assert len(piece) <= _PIPE_BUF or piece.count(b"\n") == 1
 
 
 def test_after_close_lines_are_lost_and_counted(tmp_path: Path) -> None:
