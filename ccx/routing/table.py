@@ -266,7 +266,6 @@ class Server:
     host: str = "127.0.0.1"
     port: int = 3000
     max_body: int = 50 * 2**20
-    max_depth: int = 256
     max_concurrency: int = 10_000
     body_timeout: int = 60_000
     drain: int = 30_000

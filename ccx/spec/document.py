@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
 from ccx.spec.channels import Channel, ChannelSettings, Limits
 from ccx.spec.conditions import Globs
-from ccx.spec.node import Listed, Name, Node, SecretSource
+from ccx.spec.node import Listed, Name, Node, SecretSource, Short, one_or_many
 from ccx.spec.routes import Failover, RequestPolicy, Route
 from ccx.spec.scalars import Count, Duration, Money, Size
 
@@ -35,8 +35,6 @@ class Server(Node):
     """Address and port. Anything but loopback needs at least one client."""
     max_body: Annotated[Size, Field(ge=1024)] = 50 * 2**20
     """Largest request body, before and after decompression. Default 50MiB."""
-    max_depth: Annotated[int, Field(ge=16, le=512)] = 256
-    """Deepest nesting of a JSON body."""
     max_concurrency: Annotated[Count, Field(ge=1)] = 10_000
     """Requests under way at once; above it 503."""
     body_timeout: Duration = 60_000
@@ -83,7 +81,7 @@ def _key_list(value: Any) -> Any:
 class Client(Node):
     """Who may call."""
 
-    key: Annotated[tuple[HashedKey, ...], BeforeValidator(_key_list), Field(min_length=1)]
+    key: Annotated[tuple[HashedKey, ...], Short(_key_list, one_or_many), Field(min_length=1)]
     """One hashed key, or several while rotating."""
     models: Globs | None = None
     """Models this client may ask for. Default: any."""

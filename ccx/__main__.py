@@ -1,0 +1,9 @@
+"""`python -m ccx`."""
+
+from __future__ import annotations
+
+import sys
+
+from ccx.cli.main import main
+
+sys.exit(main())

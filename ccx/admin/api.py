@@ -1,0 +1,129 @@
+"""The management API: status, metrics, reload. Apart from the clients' keys.
+
+Law: with an admin key, that key and nothing else opens these; without one, only a caller on this machine. Nothing here
+changes the spec: what runs is what the files say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import os
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from ccx import __version__
+from ccx.runtime.admission import credential, from_this_machine, read_headers
+from ccx.runtime.gateway import Gateway
+from ccx.runtime.live import Live
+from ccx.runtime.reload import Reconciler
+from ccx.telemetry.hub import Telemetry
+
+Handler = Callable[[Request], Awaitable[Response]]
+STARTED = time.time()
+
+
+def routes(gateway: Gateway, reconciler: Reconciler, telemetry: Telemetry, *, spec: Path) -> list[BaseRoute]:
+    """The routes to mount beside the gateway."""
+
+    async def status(request: Request) -> Response:
+        return JSONResponse(describe(gateway, reconciler, spec=spec))
+
+    async def metrics(request: Request) -> Response:
+        if not gateway.live.table.telemetry.metrics:
+            return JSONResponse({"error": {"message": "telemetry.metrics is none"}}, status_code=404)
+        telemetry.metrics.set_connections(connections(gateway.live))
+        body = await asyncio.to_thread(telemetry.render_metrics)
+        return Response(body, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    async def reload(request: Request) -> Response:
+        result = await reconciler.reconcile("admin")
+        said = reconciler.status
+        body = {"result": result, "digest": gateway.live.digest, "problems": list(said.problems)}
+        return JSONResponse(body, status_code=409 if result == "rejected" or said.result == "rejected" else 200)
+
+    return [
+        Route("/status", _guarded(gateway, status), methods=["GET"]),
+        Route("/metrics", _guarded(gateway, metrics), methods=["GET"]),
+        Route("/admin/reload", _guarded(gateway, reload), methods=["POST"]),
+    ]
+
+
+def _guarded(gateway: Gateway, handler: Handler) -> Handler:
+    async def guarded(request: Request) -> Response:
+        refusal = refuse(gateway.live, request)
+        return refusal if refusal is not None else await handler(request)
+
+    return guarded
+
+
+def refuse(live: Live, request: Request) -> Response | None:
+    """The answer to a caller who may not manage; None for one who may."""
+    inbound = read_headers(request.scope["headers"])
+    if live.admin_key is None:
+        if from_this_machine(request.scope, inbound):
+            return None
+        message = "Without admin.key the management API answers callers on this machine only."
+        return JSONResponse({"error": {"type": "permission", "message": message}}, status_code=403)
+    key = credential(inbound, b"")
+    digest = hashlib.sha256((key or "").encode("utf-8", "surrogateescape")).digest()
+    if key is not None and hmac.compare_digest(digest, live.admin_key):
+        return None
+    message = "The management API needs the admin key, as Authorization: Bearer."
+    headers = {"www-authenticate": 'Bearer realm="ccx admin"'}
+    return JSONResponse({"error": {"type": "authentication", "message": message}}, status_code=401, headers=headers)
+
+
+def connections(live: Live) -> dict[str, int]:
+    """Upstream connections of all engines, by state."""
+    found = {"open": 0, "idle": 0}
+    for upstream in live.upstreams.values():
+        found["open"] += getattr(upstream.engine, "open_connections", 0)
+        found["idle"] += getattr(upstream.engine, "idle_connections", 0)
+    return found
+
+
+def describe(gateway: Gateway, reconciler: Reconciler, *, spec: Path) -> dict[str, Any]:
+    """What runs here, and how the last reload went."""
+    live, said = gateway.live, reconciler.status
+    table = live.table
+    return {
+        "version": __version__,
+        "pid": os.getpid(),
+        "uptime_seconds": round(time.time() - STARTED, 1),
+        "config": {
+            "file": str(spec),
+            "digest": live.digest,
+            "generation": live.number,
+            "source": said.source,
+            "applied_at": _when(said.applied_at),
+            "last_reload": {"result": said.result, "at": _when(said.at), "problems": list(said.problems)},
+            "restart_needed": list(said.restart_needed),
+        },
+        "in_flight": gateway.in_flight,
+        "draining": gateway.draining,
+        "routes": [route.name for route in table.routes],
+        "channels": {
+            channel.name: {
+                "provider": channel.provider,
+                "protocols": [surface.protocol.value for surface in channel.surfaces],
+                "enabled": channel.enabled,
+                "keys": [key.fingerprint for key in live.upstreams[channel.name].keys] if channel.enabled else [],
+                "in_flight": gateway.state.inflight(channel.name),
+            }
+            for channel in table.channels
+        },
+        "clients": [client.name for client in table.clients],
+    }
+
+
+def _when(at: float) -> str | None:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds") if at else None

@@ -1,0 +1,156 @@
+"""`ccx serve`: run the gateway."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from ccx.cli.serving import Start, Worker, run
+from ccx.cli.supervisor import supervise
+from ccx.errors import Exit, UsageError
+from ccx.routing.table import RoutingTable
+from ccx.runtime.admission import is_loopback
+from ccx.runtime.lastgood import LastGood, default_folder
+from ccx.runtime.live import PrepareError, prepare
+from ccx.runtime.loading import Loader, restore
+from ccx.runtime.reload import Candidate
+from ccx.spec.diagnostics import has_errors
+from ccx.spec.render.text import render_text
+
+app = typer.Typer()
+
+
+@app.command()
+def serve(
+    path: Annotated[Path, typer.Argument(help="The spec.")] = Path("ccx.yaml"),
+    listen: Annotated[str | None, typer.Option(help="HOST:PORT instead of the spec's server.listen.")] = None,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes on the one port.")] = 1,
+    log: Annotated[Literal["json", "text", "none"] | None, typer.Option(help="Format of the request log.")] = None,
+    require_valid: Annotated[
+        bool,
+        typer.Option(help="Refuse to start from the last good contents when the files are not valid."),
+    ] = False,
+    state_dir: Annotated[
+        Path | None,
+        typer.Option(help="Where the last good contents are kept.", envvar="CCX_STATE_DIR", show_default=False),
+    ] = None,
+    worker: Annotated[str | None, typer.Option(hidden=True)] = None,
+) -> None:
+    """Serve a spec, and swap to the new table whenever its files change.
+
+    A change that does not validate is reported, and the old table goes on serving. If the files are not valid at the
+    start, the last contents that were are served instead, unless --require-valid is given.
+    """
+    loader = Loader(path.absolute(), os.environ)
+    kept = LastGood(state_dir or default_folder(os.environ), path.absolute())
+    candidate = loader.look()
+    last_good = False
+    if candidate.table is None:
+        _show(loader, path)
+        restored = None if require_valid else _restored(kept, loader)
+        if restored is None:
+            raise typer.Exit(Exit.FINDINGS)
+        typer.echo(f"ccx: serving the last good contents instead, table {restored.digest[:12]}", err=True)
+        candidate, last_good = restored, True
+    elif worker is None:
+        _show(loader, path)
+    table = candidate.table
+    assert table is not None  # noqa: S101 - one of the two branches above has seen to it
+    try:
+        live = prepare(table, candidate.digest, folder=loader.folder, environ=os.environ)
+    except PrepareError as error:
+        for problem in error.problems:
+            typer.echo(f"error: {problem}", err=True)
+        typer.echo("ccx: not started; set what is missing and start again", err=True)
+        raise typer.Exit(Exit.FINDINGS) from None
+    me = _worker(worker)
+    if me is not None:
+        assert worker is not None  # noqa: S101 - parsed from it
+        listener = socket.socket(fileno=int(worker.split(":")[1]))
+    else:
+        listener = bind(*address(listen, table), table=table)
+    if workers > 1 and me is None:
+        arguments = _same(path, log=log, state_dir=state_dir, require_valid=require_valid)
+        drain = table.server.drain / 1000
+        raise typer.Exit(supervise(arguments, listener, workers=workers, drain=drain))
+    run(Start(live, candidate, last_good, loader, kept, log, me), listener)
+
+
+def address(listen: str | None, table: RoutingTable) -> tuple[str, int]:
+    """Where to listen: the option's word over the spec's. Raises UsageError."""
+    if listen is None:
+        return table.server.host, table.server.port
+    host, colon, port = listen.rpartition(":")
+    if not colon or not port.isdigit() or int(port) > 65535:
+        raise UsageError(f"{listen!r} is not HOST:PORT", hint="--listen 127.0.0.1:3000")
+    return host.strip("[]") or "127.0.0.1", int(port)
+
+
+def bind(host: str, port: int, *, table: RoutingTable) -> socket.socket:
+    """A listening socket. Raises UsageError where it cannot or must not be."""
+    if not table.clients and not is_loopback(host):
+        raise UsageError(
+            f"refusing to listen on {host}:{port}: the spec declares no clients, so anyone could spend your keys",
+            hint="declare clients (`ccx keys new NAME` makes a key), or listen on 127.0.0.1",
+        )
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # The protocol is named because asyncio sets TCP_NODELAY only on sockets that say they are TCP.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise UsageError(
+            f"cannot listen on {host}:{port}: {error.strerror}",
+            hint="is another gateway running? `--listen 127.0.0.1:0` takes a free port",
+        ) from None
+    listener.listen(2048)
+    listener.setblocking(False)
+    listener.set_inheritable(True)
+    return listener
+
+
+def _worker(text: str | None) -> Worker | None:
+    if text is None:
+        return None
+    number, _, folder = text.split(":", 2)
+    return Worker(int(number), Path(folder), os.getppid())
+
+
+def _same(path: Path, *, log: str | None, state_dir: Path | None, require_valid: bool) -> list[str]:
+    """The arguments of a worker: those of the parent that concern it."""
+    arguments = [str(path)]
+    if log is not None:
+        arguments += ["--log", log]
+    if state_dir is not None:
+        arguments += ["--state-dir", str(state_dir)]
+    if require_valid:
+        arguments.append("--require-valid")
+    return arguments
+
+
+def _restored(kept: LastGood, loader: Loader) -> Candidate | None:
+    found = kept.load()
+    if found is None:
+        return None
+    candidate = restore(found, loader.path, os.environ)
+    if candidate.table is None:
+        return None
+    age = (time.time() - found.at) / 60
+    typer.echo(f"ccx: the last good contents are {age:.0f} minutes old", err=True)
+    return candidate
+
+
+def _show(loader: Loader, path: Path) -> None:
+    """Print what loading found, to standard error."""
+    if loader.diagnostics:
+        typer.echo(render_text(loader.diagnostics, sources=loader.sources, colour=sys.stderr.isatty()), err=True)
+    if has_errors(loader.diagnostics):
+        typer.echo(f"ccx: {path} is not valid", err=True)

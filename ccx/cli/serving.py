@@ -1,0 +1,265 @@
+"""One serving process: everything wired together, run until told to stop.
+
+Signals: SIGTERM and SIGINT stop gracefully (no new connections; requests under way are finished within `server.drain`);
+SIGHUP reconciles at once and opens log files anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+
+from ccx import __version__
+from ccx.admin.api import routes
+from ccx.catalog.models import models as catalogued
+from ccx.runtime.app import App
+from ccx.runtime.gateway import Gateway
+from ccx.runtime.http import BoundedProtocol
+from ccx.runtime.lastgood import Kept, LastGood
+from ccx.runtime.live import Live
+from ccx.runtime.loading import Loader
+from ccx.runtime.models import names
+from ccx.runtime.proxy import Proxy
+from ccx.runtime.relay import CutError
+from ccx.runtime.reload import Candidate, Reconciler, Result, Status
+from ccx.telemetry.events import EventLog
+from ccx.telemetry.hub import Telemetry
+from ccx.telemetry.log import LogFormat, RequestLog
+from ccx.telemetry.metrics import Metrics
+from ccx.telemetry.metrics_files import MetricsFiles
+from ccx.telemetry.writer import LineWriter
+from ccx.tokens.counter import TokenCounter
+
+STDOUT, STDERR = 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """What one of several processes on one port knows of the others."""
+
+    number: int
+    metrics: Path
+    parent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a process starts from: a prepared table, and where it came from."""
+
+    live: Live
+    candidate: Candidate
+    last_good: bool
+    loader: Loader
+    kept: LastGood | None
+    log_format: LogFormat | None
+    worker: Worker | None
+
+
+def run(start: Start, listener: socket.socket) -> None:
+    """Serve on a listening socket until stopped. Blocks."""
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_serve(start, listener))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    try:
+        import uvloop  # noqa: PLC0415 - absent on platforms without it
+    except ImportError:
+        return asyncio.new_event_loop
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
+async def _serve(start: Start, listener: socket.socket) -> None:
+    live = start.live
+    gateway = Gateway(live)
+    telemetry = _telemetry(start)
+    counter = TokenCounter()
+    proxy = Proxy(
+        gateway,
+        counter,
+        emit=telemetry.emit,
+        trouble=lambda request_id, error: telemetry.log_event(
+            "warning",
+            what="internal error",
+            request_id=request_id,
+            error=_where(error),
+        ),
+    )
+    reconciler = Reconciler(
+        gateway,
+        folder=start.loader.folder,
+        look=lambda: asyncio.to_thread(start.loader.look),
+        environ=os.environ,
+        note=lambda result, reason, now, status: _note(telemetry, result, reason, now, status),
+        persist=lambda candidate: _persist(start.kept, candidate, telemetry),
+    )
+    reconciler.accept(start.candidate, source="last_good" if start.last_good else "file")
+    telemetry.metrics.known_models = _known_models(live)
+    gateway.on_commit = lambda now: setattr(telemetry.metrics, "known_models", _known_models(now))
+    telemetry.metrics.reloaded("rejected" if start.last_good else "applied", digest=live.digest, at=time.time())
+
+    def stopped() -> None:
+        counter.close()
+        telemetry.log_event("stopped")
+        telemetry.flush()
+
+    app = App(
+        gateway,
+        proxy,
+        admin=routes(gateway, reconciler, telemetry, spec=start.loader.path),
+        background=[reconciler.run, telemetry.run],
+        on_stop=stopped,
+    )
+    server = _Server(
+        uvicorn.Config(
+            app,
+            http=BoundedProtocol,
+            loop="none",
+            ws="none",
+            lifespan="on",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            date_header=False,
+            backlog=2048,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=max(1, live.table.server.drain // 1000),
+        ),
+        draining=lambda: _drain(gateway, telemetry),
+    )
+    _quiet_uvicorn(telemetry)
+    loop = asyncio.get_running_loop()
+
+    def hangup() -> None:
+        telemetry.reopen()
+        reconciler.wake()
+
+    loop.add_signal_handler(signal.SIGHUP, hangup)
+    _say_started(start, listener, telemetry)
+    # Tables and imports live as long as the process: leave them out of every collection.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+    await server.serve(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Tells the gateway that it drains when the signal arrives, so that `/ready` says so while requests finish."""
+
+    def __init__(self, config: uvicorn.Config, *, draining: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._draining = draining
+
+    def handle_exit(self, sig: int, frame: object) -> None:
+        """A stop signal."""
+        if not self.should_exit:
+            self._draining()
+        super().handle_exit(sig, frame)  # type: ignore[arg-type]  # the frame is passed through untouched
+
+
+def _drain(gateway: Gateway, telemetry: Telemetry) -> None:
+    gateway.draining = True
+    telemetry.log_event("draining", in_flight=gateway.in_flight)
+
+
+def _telemetry(start: Start) -> Telemetry:
+    said = start.live.table.telemetry
+    log_format = start.log_format or said.log_format
+    destination = STDOUT if said.log_file is None else start.loader.folder / said.log_file
+    metrics = Metrics(worker=str(start.worker.number) if start.worker else "0")
+    return Telemetry(
+        RequestLog(LineWriter(destination), format=log_format),
+        metrics,
+        events=EventLog(LineWriter(STDERR), format="text" if sys.stderr.isatty() else log_format),
+        files=MetricsFiles(start.worker.metrics, metrics) if start.worker else None,
+    )
+
+
+def _known_models(live: Live) -> frozenset[str]:
+    return frozenset(names(live.table)) | {model.id for model in catalogued()}
+
+
+def _note(telemetry: Telemetry, result: Result, reason: str, live: Live, status: Status) -> None:
+    telemetry.metrics.reloaded(result, digest=live.digest, at=status.at)
+    match result:
+        case "applied":
+            telemetry.log_event(
+                "reload_applied",
+                digest=live.digest[:12],
+                generation=live.number,
+                reason=reason,
+                restart_needed=list(status.restart_needed),
+            )
+        case "rejected":
+            telemetry.log_event(
+                "reload_rejected",
+                serving=live.digest[:12],
+                reason=reason,
+                problems=list(status.problems),
+            )
+        case "unchanged":
+            if reason != "timer":
+                telemetry.log_event("reload_unchanged", digest=live.digest[:12], reason=reason)
+
+
+def _persist(kept: LastGood | None, candidate: Candidate, telemetry: Telemetry) -> None:
+    if kept is None:
+        return
+    failed = kept.save(Kept(candidate.digest, time.time(), dict(candidate.files)))
+    if failed is not None:
+        telemetry.log_event("warning", what="the last good spec could not be kept", error=str(failed))
+
+
+def _say_started(start: Start, listener: socket.socket, telemetry: Telemetry) -> None:
+    host, port = listener.getsockname()[:2]
+    table = start.live.table
+    telemetry.log_event(
+        "started",
+        version=__version__,
+        listen=f"{host}:{port}",
+        spec=str(start.loader.path),
+        digest=start.live.digest[:12],
+        source="last_good" if start.last_good else "file",
+        routes=len(table.routes),
+        channels=len(table.channels),
+        clients=len(table.clients),
+    )
+
+
+def _where(error: BaseException) -> str:
+    """The error and the line of ours that raised it; never its arguments, which may hold what a client sent."""
+    at = error.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    place = f"{Path(at.tb_frame.f_code.co_filename).name}:{at.tb_lineno}" if at is not None else "?"
+    return f"{type(error).__name__} at {place}"
+
+
+def _quiet_uvicorn(telemetry: Telemetry) -> None:
+    """Let uvicorn's few warnings speak through our event log, without tracebacks of what we have reported ourselves."""
+
+    class Relay(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.exc_info is not None and isinstance(record.exc_info[1], CutError):
+                return
+            text = record.getMessage()
+            if "Exception in ASGI application" in text or "without completing response" in text:
+                return
+            telemetry.log_event("warning", what=text)
+
+    logger = logging.getLogger("uvicorn.error")
+    logger.handlers = [Relay(level=logging.WARNING)]
+    logger.propagate = False
+    logger.setLevel(logging.WARNING)

@@ -1,0 +1,59 @@
+"""The gateway: the only holder of the live table.
+
+Law: requests are handed a `Live` and keep it to their end; nobody else asks which one is current. `commit` is one
+reference assignment, after everything that could fail.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from ccx.runtime.live import Live, retired
+from ccx.state.memory import MemoryState
+from ccx.upstream.reply import Engine
+
+
+class Gateway:
+    """Holds the live table and what outlives tables: counters and the engines that are draining."""
+
+    def __init__(self, live: Live) -> None:
+        self.state = MemoryState()
+        self.in_flight = 0
+        self.draining = False
+        self._live = live
+        self._closing: set[asyncio.Task[None]] = set()
+        self.on_commit: Callable[[Live], None] | None = None
+
+    def enter(self) -> None:
+        """A request begins."""
+        self.in_flight += 1
+
+    def leave(self) -> None:
+        """A request has ended."""
+        self.in_flight -= 1
+
+    @property
+    def live(self) -> Live:
+        """The table that new requests are served by."""
+        return self._live
+
+    def commit(self, live: Live) -> None:
+        """Make a prepared table the live one; drain what only the old one used."""
+        old, self._live = self._live, live
+        self.state.retain(set(live.upstreams))
+        for engine in retired(old, live):
+            self._close(engine)
+        if self.on_commit is not None:
+            self.on_commit(live)
+
+    def _close(self, engine: Engine) -> None:
+        task = asyncio.get_running_loop().create_task(engine.aclose())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def aclose(self) -> None:
+        """Close every engine; requests under way have ended or been cut by then."""
+        for upstream in self._live.upstreams.values():
+            await upstream.engine.aclose()
+        await asyncio.gather(*self._closing, return_exceptions=True)

@@ -1,0 +1,189 @@
+"""The proxy endpoint: one request from its first byte to its last, as a plain ASGI callable.
+
+Law: a request is handed the live table once and stays on it. It is admitted, understood, decided, attempted and
+relayed; whatever happens, it gets at most one answer, in its own protocol, and telemetry gets exactly one `Exchange`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from ccx.errors import ClientError, GatewayError, HttpError
+from ccx.protocols.endpoints import Endpoint
+from ccx.protocols.names import Operation
+from ccx.routing.decide import Decision, NeedsTokens
+from ccx.routing.table import Route
+from ccx.runtime.admission import ClientGone, Receive, Scope, Send, admit, read_body, read_headers, without_key
+from ccx.runtime.answers import KINDS, Sender, receipt
+from ccx.runtime.attempt import Outgoing
+from ccx.runtime.counting import counted_answer
+from ccx.runtime.departure import Departure
+from ccx.runtime.failover import serve_from_upstreams, tell_failure
+from ccx.runtime.gateway import Gateway
+from ccx.runtime.live import Live
+from ccx.runtime.understand import Request, understand
+from ccx.telemetry.exchange import CLIENT_GONE, Exchange
+from ccx.tokens.counter import TokenCounter
+
+
+class Proxy:
+    """Serves the proxy endpoints. `emit` takes each finished exchange, `trouble` a bug of ours; neither raises."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        counter: TokenCounter,
+        *,
+        emit: Callable[[Exchange], None],
+        trouble: Callable[[str, BaseException], None],
+    ) -> None:
+        self._gateway = gateway
+        self._counter = counter
+        self._emit = emit
+        self._trouble = trouble
+
+    async def __call__(self, live: Live, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request on `live`."""
+        started = time.perf_counter()
+        exchange = Exchange(
+            at=time.time(),
+            request_id="req_" + os.urandom(12).hex(),
+            protocol=endpoint.protocol.value,
+            operation=endpoint.operation.value,
+            digest=live.digest,
+            prefix=endpoint.prefix,
+        )
+        sender = Sender(send, exchange, started)
+        departure = Departure(receive)
+        self._gateway.enter()
+        try:
+            try:
+                await self._serve(live, endpoint, scope, receive, exchange=exchange, sender=sender, departure=departure)
+            except HttpError as error:
+                await sender.error(endpoint.protocol, error)
+        except (asyncio.CancelledError, ClientGone) as error:
+            if not sender.done:
+                exchange.status = CLIENT_GONE
+                exchange.error_kind = "client_gone"
+            if isinstance(error, asyncio.CancelledError) and not departure.gone:
+                raise
+        except Exception as error:
+            exchange.error_kind = exchange.error_kind or "internal"
+            self._trouble(exchange.request_id, error)
+            if sender.started:
+                raise
+            ours = GatewayError(500, "api_error", "The gateway failed to serve this request; its log has the cause.")
+            await sender.error(endpoint.protocol, ours)
+        finally:
+            departure.stop()
+            self._gateway.leave()
+            exchange.total_seconds = time.perf_counter() - started
+            self._emit(exchange)
+
+    async def _serve(
+        self,
+        live: Live,
+        endpoint: Endpoint,
+        scope: Scope,
+        receive: Receive,
+        *,
+        exchange: Exchange,
+        sender: Sender,
+        departure: Departure,
+    ) -> None:
+        if self._gateway.in_flight > live.table.server.max_concurrency:
+            raise GatewayError(503, "overloaded", "The gateway is serving as many requests as it may.")
+        inbound = read_headers(scope["headers"])
+        client = admit(live, scope, inbound, today=datetime.now(UTC).date())
+        if client is not None:
+            exchange.client = client.name
+            exchange.tags = dict(client.tags)
+        raw = await read_body(receive, inbound, live.table.server)
+        exchange.bytes_in = len(raw)
+        departure.watch()
+        counter = self._counter
+        request = understand(live, endpoint, inbound, client, raw=raw, exchange=exchange, counter=counter)
+        decision, route = await self._decide(request)
+        if endpoint.operation is Operation.COUNT_TOKENS:
+            decision = _only_counting(decision)
+        failures = []
+        if decision.steps:
+            outgoing = Outgoing(
+                endpoint=endpoint,
+                method=scope["method"].encode(),
+                query=without_key(scope["query_string"]),
+                headers=inbound.forward,
+                stream=request.facts.stream,
+            )
+            failures = await serve_from_upstreams(
+                request,
+                decision,
+                route,
+                outgoing,
+                state=self._gateway.state,
+                sender=sender,
+            )
+            if not failures:
+                return
+        if endpoint.operation is Operation.COUNT_TOKENS:
+            await self._count(request, sender)
+        else:
+            await tell_failure(request, failures, sender)
+
+    async def _decide(self, request: Request) -> tuple[Decision, Route]:
+        """The table's decision, counting tokens if and only if it hangs on them.
+
+        Raises GatewayError where nothing matches or nothing can serve, ClientError where the route denies.
+        """
+        decider, facts = request.live.decider, request.facts
+        decision = decider.decide(facts)
+        if isinstance(decision, NeedsTokens):
+            request.facts = facts = replace(facts, input_tokens=await self._tokens(request))
+            decision = decider.decide(facts)
+            assert isinstance(decision, Decision)  # noqa: S101 - nothing is left to ask
+        route = decision.route
+        if route is None:
+            raise GatewayError(
+                404,
+                "not_found",
+                f"No route matches: protocol {facts.protocol}, model {facts.model!r}. Table {request.live.digest[:12]} "
+                f"has {len(request.live.table.routes)} routes; `ccx explain` shows why each was passed over.",
+            )
+        request.exchange.route = route.name
+        if route.deny is not None:
+            kind = KINDS.get(route.deny.status, "permission")
+            raise ClientError(route.deny.status, kind, route.deny.message, headers=((b"x-should-retry", b"false"),))
+        if not decision.steps:
+            reasons = "; ".join(f"{skip.channel}: {skip.reason}" for skip in decision.skipped)
+            raise GatewayError(503, "api_error", f"Route {route.name!r} has no target that can serve this: {reasons}.")
+        return decision, route
+
+    async def _tokens(self, request: Request) -> int:
+        protocol, raw = request.facts.protocol, request.body.raw
+        count = self._counter.try_count(protocol, raw)
+        if count is None:
+            count = await self._counter.count(protocol, raw)
+        request.exchange.counted_tokens = count
+        return count
+
+    async def _count(self, request: Request, sender: Sender) -> None:
+        """Answer a token count with our own, where no upstream has one."""
+        count = request.facts.input_tokens
+        if count is None:
+            count = await self._tokens(request)
+        headers = [(b"content-type", b"application/json"), *receipt(request.exchange)]
+        await sender.whole(200, headers, counted_answer(request.facts.protocol, count))
+
+
+def _only_counting(decision: Decision) -> Decision:
+    """The targets that have a token counting endpoint."""
+    steps = (
+        replace(step, choices=tuple(choice for choice in step.choices if choice.surface.count_tokens))
+        for step in decision.steps
+    )
+    return replace(decision, steps=tuple(step for step in steps if step.choices))

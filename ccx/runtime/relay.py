@@ -1,0 +1,95 @@
+"""From an answer to the client: byte for byte, while an observer reads along.
+
+Law: from the first byte on there is no way back. A stream that breaks ends in the error of its protocol, never in an
+invented normal end; where an error cannot be said inside the body, the connection is cut. The observer's trouble is
+never the relay's.
+"""
+
+from __future__ import annotations
+
+from ccx.errors import BadReply, UpstreamError
+from ccx.protocols.endpoints import Endpoint
+from ccx.protocols.failures import render_stream_error
+from ccx.protocols.observe import Observation
+from ccx.runtime.answers import Sender, receipt, reply_headers
+from ccx.runtime.attempt import Answer
+from ccx.telemetry.exchange import OK, Exchange
+from ccx.upstream.reply import Header, Reply
+
+
+class CutError(Exception):
+    """The client's connection must be cut: the body has begun and cannot say that it broke."""
+
+
+async def relay(endpoint: Endpoint, answer: Answer, exchange: Exchange, sender: Sender) -> str:
+    """Give the client an answer. Returns the attempt's outcome: `ok` or a class of failure.
+
+    Raises CutError when the answer broke off where no error can be told.
+    """
+    headers = reply_headers(answer.headers)
+    headers += receipt(exchange, status=answer.status)
+    if answer.reply is None:
+        note(exchange, answer.observation)
+        await sender.whole(answer.status, headers, answer.held[0])
+        return OK
+    try:
+        return await _stream(endpoint, answer, exchange, sender, headers=headers, reply=answer.reply)
+    finally:
+        answer.reply.abort()
+        if answer.observer is not None:
+            note(exchange, answer.observer.observation)
+
+
+async def _stream(
+    endpoint: Endpoint,
+    answer: Answer,
+    exchange: Exchange,
+    sender: Sender,
+    *,
+    headers: list[Header],
+    reply: Reply,
+) -> str:
+    observer, decoder = answer.observer, answer.decoder
+    await sender.start(answer.status, headers)
+    await sender.piece(answer.held[0] if len(answer.held) == 1 else b"".join(answer.held))
+    try:
+        if observer is not None and decoder is None:
+            feed, piece, pull = observer.feed, sender.piece, reply.next
+            while chunk := await pull():
+                feed(chunk)
+                await piece(chunk)
+        else:
+            while chunk := await reply.next():
+                if observer is not None and decoder is not None:
+                    observer.feed(decoder.feed(chunk))
+                await sender.piece(chunk)
+        if observer is not None and not observer.terminal and observer.error is None and decoder is None:
+            raise BadReply("it ended early", stage="body")
+    except UpstreamError as error:
+        exchange.error_kind = "upstream_cut"
+        if observer is None or decoder is not None:
+            raise CutError(str(error)) from error
+        message = f"The upstream's stream broke off: {error}."
+        await sender.piece(
+            render_stream_error(endpoint.protocol, kind="api_error", message=message, request_id=exchange.request_id),
+        )
+        await sender.end()
+        return "timeout" if error.stage in ("idle", "total") else "server_error"
+    await sender.end()
+    if observer is not None and observer.error is not None:
+        exchange.error_kind = "upstream_stream_error"
+        return "server_error"
+    return OK
+
+
+def note(exchange: Exchange, observation: Observation | None) -> None:
+    """Write what was observed of an answer into the exchange."""
+    if observation is None:
+        return
+    usage = observation.usage
+    exchange.input_tokens = usage.input_tokens
+    exchange.output_tokens = usage.output_tokens
+    exchange.cache_read_tokens = usage.cache_read_tokens
+    exchange.cache_write_tokens = usage.cache_write_tokens
+    exchange.reasoning_tokens = usage.reasoning_tokens
+    exchange.finish = observation.finish

@@ -1,0 +1,221 @@
+"""Reconciling the live table with the files: read, compile, prepare, commit; or keep what is good and say why.
+
+Law: every hint (a change in a watched folder, SIGHUP, `POST /admin/reload`, a timer) calls the same `reconcile`, which
+trusts no hint: it reads the whole closure of files once and compares contents. Nothing replaces a good table before the
+new one has been compiled and prepared whole. A rejected content is remembered, so that it is reported once. Watching is
+of folders, because editors and Kubernetes replace files by renaming.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from watchfiles import awatch
+
+from ccx.routing.table import RoutingTable
+from ccx.runtime.gateway import Gateway
+from ccx.runtime.live import Live, PrepareError, prepare
+from ccx.secrets import SecretRef
+
+TIMER = 15.0
+TORN_WAIT = 0.25
+DEBOUNCE_MS = 60
+STEP_MS = 15
+WATCH_CHECK_MS = 2000
+
+Result = Literal["applied", "unchanged", "rejected"]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What the files say now: a table, or why there is none. `stamp` identifies the contents read."""
+
+    stamp: str
+    table: RoutingTable | None
+    digest: str
+    problems: tuple[str, ...]
+    folders: tuple[Path, ...]
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Status:
+    """How the last reload went, for status and metrics. Times are unix seconds."""
+
+    source: Literal["file", "last_good"] = "file"
+    result: Result = "applied"
+    at: float = 0.0
+    applied_at: float = 0.0
+    problems: tuple[str, ...] = ()
+    restart_needed: tuple[str, ...] = ()
+
+
+class Reconciler:
+    """Keeps the gateway's table what the files say.
+
+    `look` reads the files and compiles them where their contents changed; it is slow and runs off the loop. `note` is
+    told of every result; `persist` keeps the last good contents.
+    """
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        *,
+        folder: Path,
+        look: Callable[[], Awaitable[Candidate]],
+        environ: Mapping[str, str],
+        note: Callable[[Result, str, Live, Status], None],
+        persist: Callable[[Candidate], None],
+    ) -> None:
+        self._gateway = gateway
+        self._folder = folder
+        self._look = look
+        self._environ = environ
+        self._note = note
+        self._persist = persist
+        self._lock = asyncio.Lock()
+        self._seen: str | None = None
+        self._folders: tuple[Path, ...] = (folder,)
+        self._woken = asyncio.Event()
+        self._started = gateway.live.table
+        self.status = Status(applied_at=time.time())
+
+    def accept(self, candidate: Candidate, *, source: Literal["file", "last_good"]) -> None:
+        """Start from a table that is live already: what was read at the start of the process."""
+        self._folders = candidate.folders
+        self.status.source = source
+        if source == "file":
+            self._seen = self._stamp(candidate)
+            self._persist(candidate)
+        else:
+            self.status.result = "rejected"
+            self.status.problems = candidate.problems
+
+    async def reconcile(self, reason: str) -> Result:
+        """Bring the live table in line with the files now. Never raises for what is in the files."""
+        async with self._lock:
+            candidate = await self._look()
+            if candidate.table is None and self._stamp(candidate) != self._seen:
+                # A file is perhaps half written: look again before rejecting it.
+                await asyncio.sleep(TORN_WAIT)
+                candidate = await self._look()
+            self._folders = candidate.folders
+            stamp = self._stamp(candidate)
+            if stamp == self._seen:
+                return self._done("unchanged", reason)
+            self._seen = stamp
+            if candidate.table is None:
+                return self._done("rejected", reason, problems=candidate.problems)
+            return self._apply(candidate, candidate.table, reason)
+
+    def _apply(self, candidate: Candidate, table: RoutingTable, reason: str) -> Result:
+        old = self._gateway.live
+        try:
+            live = prepare(table, candidate.digest, folder=self._folder, environ=self._environ, previous=old)
+        except PrepareError as error:
+            return self._done("rejected", reason, problems=error.problems)
+        same = live.digest == old.digest and live.secrets == old.secrets and live.admin_key == old.admin_key
+        self.status.source = "file"
+        if same and all(live.upstreams[name].settings == old.upstreams[name].settings for name in old.upstreams):
+            return self._done("unchanged", reason)
+        self._gateway.commit(live)
+        self.status.restart_needed = restart_needed(self._started, table)
+        self._persist(candidate)
+        return self._done("applied", reason)
+
+    def _done(self, result: Result, reason: str, *, problems: tuple[str, ...] = ()) -> Result:
+        status = self.status
+        status.at = time.time()
+        if result == "applied":
+            status.applied_at = status.at
+        if result != "unchanged" or status.result != "rejected":
+            status.result = result
+            status.problems = problems
+        self._note(result, reason, self._gateway.live, status)
+        return result
+
+    def _stamp(self, candidate: Candidate) -> str:
+        """The stamp of the files together with the contents of the secret and certificate files that they name."""
+        digest = hashlib.sha256(candidate.stamp.encode())
+        for name in sorted(_named_files(candidate.table or self._gateway.live.table)):
+            try:
+                content = hashlib.sha256((self._folder / name).read_bytes()).digest()
+            except OSError:
+                content = b"unreadable"
+            digest.update(name.encode() + b"\0" + content)
+        return digest.hexdigest()
+
+    def wake(self) -> None:
+        """Ask for a reconciliation soon, as a signal handler may."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Reconcile at every hint and every `TIMER` seconds, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._watch())
+            while True:
+                try:
+                    async with asyncio.timeout(TIMER):
+                        await self._woken.wait()
+                    reason = "change"
+                except TimeoutError:
+                    reason = "timer"
+                self._woken.clear()
+                try:
+                    await self.reconcile(reason)
+                except Exception as error:  # noqa: BLE001 - whatever it is, the next hint must be heard
+                    self._done("rejected", reason, problems=(f"{type(error).__name__}: {error}",))
+
+    async def _watch(self) -> None:
+        """Hints from the file system, of all folders that hold a file of the closure."""
+        while True:
+            folders = {path for path in self._watched() if path.is_dir()}
+            if not folders:
+                await asyncio.sleep(TIMER)
+                continue
+            try:
+                async for _ in awatch(
+                    *folders,
+                    recursive=False,
+                    debounce=DEBOUNCE_MS,
+                    step=STEP_MS,
+                    rust_timeout=2000,
+                    yield_on_timeout=True,
+                ):
+                    if _:
+                        self._woken.set()
+                    if {path for path in self._watched() if path.is_dir()} != folders:
+                        break
+            except (OSError, RuntimeError):
+                # The folder went away while it was watched; the timer still looks.
+                await asyncio.sleep(1)
+
+    def _watched(self) -> set[Path]:
+        named = {(self._folder / name).parent for name in _named_files(self._gateway.live.table)}
+        return {*self._folders, *named}
+
+
+def _named_files(table: RoutingTable) -> set[str]:
+    """Paths of secret and certificate files in a table."""
+    refs: list[object] = [table.admin.key]
+    for channel in table.channels:
+        refs += [key.secret for key in channel.keys]
+        refs.append(channel.proxy)
+    names = {ref.name for ref in refs if isinstance(ref, SecretRef) and ref.kind == "file"}
+    return names | {channel.ca for channel in table.channels if channel.ca}
+
+
+def restart_needed(old: RoutingTable, new: RoutingTable) -> tuple[str, ...]:
+    """Settings that changed and that a running process cannot take over."""
+    changed = []
+    if (old.server.host, old.server.port) != (new.server.host, new.server.port):
+        changed.append("server.listen")
+    if old.telemetry != new.telemetry:
+        changed.append("telemetry")
+    return tuple(changed)

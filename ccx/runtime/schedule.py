@@ -1,0 +1,113 @@
+"""The order of attempts, decided purely: given what has failed so far, what is tried next, and after which wait.
+
+Law: never more than the declared attempts; never a start after the deadline; a key or target that failed for good is
+not asked again; the same target is asked again only when nothing untried is left, and then after a backoff. Time and
+randomness come as arguments; nothing here sends anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ccx.routing.decide import Choice, Step
+from ccx.routing.table import Failover
+from ccx.upstream.outcome import FailureClass, remedy
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Try this target with this key (an index into its pool, None without keys), after waiting `wait` seconds."""
+
+    choice: Choice
+    key: int | None
+    wait: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    move: Move
+    failure: FailureClass
+    retry_after: float | None
+
+
+class Schedule:
+    """One request's attempts. `order` arranges a step's targets and `keys` a target's pool; each is asked once per
+    step and target, when its turn comes, so that balancing counts only what is used."""
+
+    def __init__(
+        self,
+        steps: tuple[Step, ...],
+        failover: Failover,
+        *,
+        order: Callable[[Step], tuple[Choice, ...]],
+        keys: Callable[[Choice], tuple[int, ...]],
+        random: Callable[[], float],
+        started: float,
+    ) -> None:
+        self._steps = list(steps)
+        self._failover = failover
+        self._order = order
+        self._keys = keys
+        self._random = random
+        self._ends = started + failover.deadline / 1000
+        self._choices: list[Choice] = []
+        self._pool: list[int | None] = []
+        self._choice: Choice | None = None
+        self._again: list[_Failed] = []
+        self._round = 0
+        self.made = 0
+
+    @property
+    def ends(self) -> float:
+        """The deadline for the first byte, on the clock of `started`."""
+        return self._ends
+
+    def first(self) -> Move | None:
+        """The first attempt; None if there is no target."""
+        return self._fresh()
+
+    def after(self, move: Move, failure: FailureClass, *, retry_after: float | None, now: float) -> Move | None:
+        """The attempt after this one failed; None when the failure stands."""
+        if failure not in self._failover.on or self.made >= self._failover.attempts or now >= self._ends:
+            return None
+        what = remedy(failure)
+        if what.same_target:
+            self._again.append(_Failed(move, failure, retry_after))
+        if not what.other_key:
+            self._pool = []
+        if not what.other_target and not what.other_key:
+            self._choices, self._steps = [], []
+        fresh = self._fresh()
+        return fresh if fresh is not None else self._retry(now)
+
+    def _fresh(self) -> Move | None:
+        while not self._pool:
+            while not self._choices:
+                if not self._steps:
+                    return None
+                self._choices = list(self._order(self._steps.pop(0)))
+            self._choice = self._choices.pop(0)
+            self._pool = list(self._keys(self._choice)) or [None]
+        assert self._choice is not None  # noqa: S101 - set together with the pool
+        self.made += 1
+        return Move(self._choice, self._pool.pop(0))
+
+    def _retry(self, now: float) -> Move | None:
+        """Ask a target again that failed in a passing way: the one that failed longest ago, after its backoff."""
+        policy = self._failover
+        while self._again:
+            failed = self._again.pop(0)
+            wait = min(policy.backoff_max, policy.backoff_initial * 2 ** min(self._round, 20)) / 1000
+            if policy.jitter:
+                wait *= self._random()
+            if failed.retry_after is not None:
+                if failed.retry_after > policy.backoff_max / 1000:
+                    continue
+                wait = max(wait, failed.retry_after)
+            if now + wait >= self._ends:
+                continue
+            self._round += 1
+            self.made += 1
+            return Move(failed.move.choice, failed.move.key, wait)
+        return None

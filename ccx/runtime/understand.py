@@ -1,0 +1,136 @@
+"""From bytes to facts: opening a body and reading what the table in force asks for, and nothing more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ccx.errors import ClientError
+from ccx.protocols.body import Body, open_body
+from ccx.protocols.endpoints import Endpoint
+from ccx.protocols.facts import has_images, has_tools, server_tools, thinking_enabled
+from ccx.protocols.multipart import MultipartBody, open_multipart
+from ccx.protocols.names import Protocol
+from ccx.routing.facts import NO_FIELDS, NOTHING, Axis, Facts
+from ccx.routing.table import Client
+from ccx.runtime.admission import Inbound
+from ccx.runtime.live import Live
+from ccx.telemetry.exchange import Exchange
+from ccx.tokens.counter import TokenCounter
+
+
+@dataclass(slots=True)
+class Request:
+    """A client's request while it is served, on one table from first to last."""
+
+    live: Live
+    endpoint: Endpoint
+    inbound: Inbound
+    client: Client | None
+    body: Body | MultipartBody
+    facts: Facts
+    exchange: Exchange
+
+
+def understand(
+    live: Live,
+    endpoint: Endpoint,
+    inbound: Inbound,
+    client: Client | None,
+    *,
+    raw: bytes,
+    exchange: Exchange,
+    counter: TokenCounter,
+) -> Request:
+    """Open the body and read the facts. Raises ClientError 400 for a body that cannot be read, 403 for a model that
+    the client may not use."""
+    content_type = inbound.read.get(b"content-type", b"")
+    body: Body | MultipartBody
+    if content_type[:19].lower() == b"multipart/form-data":
+        body = open_multipart(raw, content_type)
+    else:
+        body = open_body(raw)
+    model = endpoint.model if endpoint.model is not None else body.model
+    stream = endpoint.stream if endpoint.stream is not None else body.stream
+    exchange.model_asked = model
+    exchange.stream = stream
+    if client is not None and client.models is not None and not (model is not None and client.models.matches(model)):
+        raise ClientError(
+            403,
+            "permission",
+            f"The client {client.name!r} may not use the model {model!r}; it may use: {client.models}.",
+        )
+    facts = _facts(live, endpoint, inbound, client, body=body, model=model, stream=stream, counter=counter)
+    return Request(live, endpoint, inbound, client, body, facts, exchange)
+
+
+def _facts(
+    live: Live,
+    endpoint: Endpoint,
+    inbound: Inbound,
+    client: Client | None,
+    *,
+    body: Body | MultipartBody,
+    model: str | None,
+    stream: bool,
+    counter: TokenCounter,
+) -> Facts:
+    protocol = endpoint.protocol
+    cell = live.decider.cell(protocol, model)
+    axes = cell.axes
+    if not axes:
+        return Facts(protocol, model, endpoint.operation, stream=stream)
+    name, tags, direct = None, NOTHING, True
+    if client is not None:
+        name, tags, direct = client.name, dict(client.tags), client.direct
+    headers = _asked_headers(inbound, cell.headers) if cell.headers else NOTHING
+    if not isinstance(body, Body):
+        return Facts(
+            protocol,
+            model,
+            endpoint.operation,
+            stream=stream,
+            images=True,
+            client=name,
+            tags=tags,
+            headers=headers,
+            prefix=endpoint.prefix,
+            direct=direct,
+        )
+    return Facts(
+        protocol,
+        model,
+        endpoint.operation,
+        tokens_at_most=counter.upper_bound(body.raw) if Axis.INPUT_TOKENS in axes else None,
+        stream=stream,
+        tools=Axis.TOOLS in axes and has_tools(protocol, body),
+        server_tools=server_tools(protocol, body) if Axis.SERVER_TOOLS in axes else frozenset(),
+        thinking=Axis.THINKING in axes and thinking_enabled(protocol, body),
+        images=Axis.IMAGES in axes and _images(endpoint, body),
+        client=name,
+        tags=tags,
+        headers=headers,
+        prefix=endpoint.prefix,
+        body=_asked_fields(body, cell.fields) if cell.fields else NO_FIELDS,
+        direct=direct,
+    )
+
+
+def _images(endpoint: Endpoint, body: Body) -> bool:
+    """Whether the input holds an image; edits and variations of images always do."""
+    edits = endpoint.protocol is Protocol.IMAGES and endpoint.operation.value in ("edit", "variation")
+    return edits or has_images(endpoint.protocol, body)
+
+
+def _asked_fields(body: Body, paths: frozenset[str]) -> dict[str, object]:
+    found = ((path, body.field(tuple(path.split(".")))) for path in paths)
+    return {path: value for path, value in found if isinstance(value, str | int | float)}
+
+
+def _asked_headers(inbound: Inbound, names: frozenset[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in inbound.forward:
+        text = name.decode("latin-1")
+        if text in names:
+            shown = value.decode("latin-1")
+            found[text] = f"{found[text]}, {shown}" if text in found else shown
+    return found
