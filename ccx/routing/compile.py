@@ -164,7 +164,6 @@ class _Compilation:
             host=host.strip("[]").lower(),
             port=number,
             max_body=server.max_body,
-            max_depth=server.max_depth,
             max_concurrency=server.max_concurrency,
             body_timeout=server.body_timeout,
             drain=server.drain,
