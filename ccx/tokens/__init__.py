@@ -1,0 +1,1 @@
+"""What `input_tokens` means, and the machinery that counts it. `blocks` holds the definition."""
