@@ -3,7 +3,7 @@
 The law: a block counts the same wherever it is met, so its count is kept under a fingerprint of its bytes, and a
 conversation that comes back one turn longer is decoded nowhere but in its new block. On the loop runs only what is
 bounded to well under a millisecond: cutting a small body and looking its blocks up. Everything else happens in one of
-two threads, one for bodies of up to `blocks.AT_ONCE` bytes and one for larger ones, so that a giant never delays the
+two threads, one for bodies of up to `cut.AT_ONCE` bytes and one for larger ones, so that a giant never delays the
 ordinary, and so that never two threads at once run Python at length: the loop would wait a switch interval for each.
 
 It knows nothing of routes, clients or limits. The sync `count_now` and the async `count` are the same sum.
@@ -20,7 +20,7 @@ from typing import Final, TypeAlias
 
 from ccx.errors import GatewayError
 from ccx.protocols.names import Protocol
-from ccx.tokens import blocks, encoding
+from ccx.tokens import blocks, cut, encoding
 
 ON_LOOP: Final = 524_288  # bytes of a body; about 0.4 ms when warm
 ENTRY: Final = 256  # bytes of memory that a cached block takes, generously
@@ -87,7 +87,7 @@ class TokenCounter:
         """The count if it is cheap: a small body, all its blocks known. Else None, and `count` has to be awaited."""
         if len(raw) > ON_LOOP:
             return None
-        found = blocks.cut_at_once(protocol, raw)
+        found = cut.cut_at_once(protocol, raw)
         if found is None:
             return None
         total = 0
@@ -145,7 +145,7 @@ class TokenCounter:
                 503, "overloaded", f"{self._queue} requests already wait for their tokens to be counted."
             )
         job = _Job(raw)
-        lane = self._ordinary if len(raw) <= blocks.AT_ONCE else self._giant
+        lane = self._ordinary if len(raw) <= cut.AT_ONCE else self._giant
         job.future = lane.submit(self._run, key[0], job)
         self._jobs[key] = job
         return job
@@ -158,7 +158,7 @@ class TokenCounter:
 
     def _sum(self, protocol: Protocol, raw: bytes, job: _Job | None) -> int:
         total = 0
-        for block in blocks.cut(protocol, raw):
+        for block in cut.cut(protocol, raw):
             key = fingerprint(block)
             tokens = self._known(key)
             if tokens is None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ccx.protocols.names import Protocol
-from ccx.tokens import blocks
+from ccx.tokens import blocks, cut
 from ccx.tokens.blocks import IMAGE, IMAGE_LOW, LARGE
 from ccx.tokens.counter import TokenCounter
 from ccx.tokens.encoding import count_text
@@ -217,7 +217,7 @@ def test_a_giant_counts_what_its_parts_count() -> None:
     tool = {"name": "t", "description": text, "input_schema": schema}
     body = {"tools": [tool], "messages": [{"role": "user", "content": text}] * 60}
     whole = json.dumps(schema, separators=(",", ":"))
-    assert len(encoded(body)) > blocks.AT_ONCE
+    assert len(encoded(body)) > cut.AT_ONCE
     expected = count_text("t") + 61 * count_text(text) + count_text(whole)
     assert counted(Protocol.MESSAGES, body) == pytest.approx(expected, rel=1e-3)
 
@@ -265,7 +265,7 @@ def test_the_bound_and_the_sum_hold_for_giants_too(protocol: Protocol, body: dic
     raw = encoded(body)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(blocks, "LARGE", 24)
-        patch.setattr(blocks, "AT_ONCE", 0)
+        patch.setattr(cut, "AT_ONCE", 0)
         found = blocks.blocks(protocol, raw)
         tokens = sum(map(count_text, found.texts)) + found.media_tokens
         assert counted(protocol, raw) == tokens <= blocks.upper_bound(raw)
@@ -274,10 +274,10 @@ def test_the_bound_and_the_sum_hold_for_giants_too(protocol: Protocol, body: dic
 @given(st.sampled_from(list(Protocol)), bodies, st.sampled_from([None, 1]))
 def test_scanning_and_decoding_cut_alike(protocol: Protocol, body: dict[str, object], indent: int | None) -> None:
     raw = json.dumps(body, indent=indent).encode()
-    at_once = blocks.cut_at_once(protocol, raw)
+    at_once = cut.cut_at_once(protocol, raw)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(blocks, "AT_ONCE", 0)
-        scanned = list(blocks.cut(protocol, raw))
+        patch.setattr(cut, "AT_ONCE", 0)
+        scanned = list(cut.cut(protocol, raw))
     assert at_once is None or sorted(at_once) == sorted(scanned)
 
 
