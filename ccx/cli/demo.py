@@ -48,6 +48,12 @@ def demo(
     """Serve until interrupted."""
     logging.getLogger("uvicorn.error").addFilter(_expected)
     config = uvicorn.Config(
-        DemoApp(delay=delay), host=host, port=port, ws="none", access_log=False, server_header=False, log_level="info"
+        DemoApp(delay=delay),
+        host=host,
+        port=port,
+        ws="none",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=1,  # a stalled answer never ends by itself
     )
     uvicorn.Server(config).run()

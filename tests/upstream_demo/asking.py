@@ -76,38 +76,43 @@ class Dialect:
     base: dict[str, Any] = field(default_factory=dict)
 
     def request(
-        self, text: str, *, model: str = "demo", stream: bool = False, tools: tuple[str, ...] = ()
+        self, text: str, *, model: str = "demo", stream: bool = False, functions: tuple[str, ...] = ()
     ) -> tuple[str, Any]:
         """The target and the body."""
         made: dict[str, Any] = dict(self.base)
         path = (self.stream_path if stream else self.path).replace("MODEL", model)
         wire: list[dict[str, Any]]
-        functions: list[dict[str, Any]] = [
-            {"name": tool, "description": "A tool", "parameters": SCHEMA} for tool in tools
+        declared: list[dict[str, Any]] = [
+            {"name": name, "description": "A tool", "parameters": SCHEMA} for name in functions
         ]
         match self.name:
             case "messages":
                 made |= {"model": model, "max_tokens": 4096, "messages": [{"role": "user", "content": text}]}
-                wire = [{"name": tool, "input_schema": SCHEMA} for tool in tools]
+                wire = [{"name": tool, "input_schema": SCHEMA} for tool in functions]
             case "chat":
                 made |= {"model": model, "messages": [{"role": "user", "content": text}]}
-                wire = [{"type": "function", "function": function} for function in functions]
+                wire = [{"type": "function", "function": function} for function in declared]
             case "responses":
                 made |= {"model": model, "input": text}
-                wire = [{"type": "function", **function} for function in functions]
+                wire = [{"type": "function", **function} for function in declared]
             case _:
                 made |= {"contents": [{"role": "user", "parts": [{"text": text}]}]}
-                wire = [{"functionDeclarations": functions}]
-        if tools:
+                wire = [{"functionDeclarations": declared}]
+        if functions:
             made["tools"] = wire
         if stream and self.name != "gemini":
             made["stream"] = True
         return path, made
 
+    def changed(self, change: dict[str, Any]) -> Answer:
+        """A plain request with some members changed."""
+        path, made = self.request("hi")
+        return post(path, made | change)
+
     def ask(
-        self, text: str, *, model: str = "demo", stream: bool = False, tools: tuple[str, ...] = (), **extra: Any
+        self, text: str, *, model: str = "demo", stream: bool = False, functions: tuple[str, ...] = (), **extra: Any
     ) -> Answer:
-        path, made = self.request(text, model=model, stream=stream, tools=tools)
+        path, made = self.request(text, model=model, stream=stream, functions=functions)
         return post(path, made | extra)
 
 
