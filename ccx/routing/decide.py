@@ -139,7 +139,7 @@ class Decider:
 
     def _build(self, known: Facts) -> Cell:
         rules: list[Rule] = []
-        for route, model in self._candidates(known.model):
+        for route, model in self.candidates(known.model):
             when = settle(route.when, known)
             if isinstance(when, Constant) and not when.value:
                 continue
@@ -154,7 +154,7 @@ class Decider:
             frozenset(leaf.path for leaf in left if isinstance(leaf, BodyField)),
         )
 
-    def _candidates(self, model: str | None) -> list[tuple[Route, str | None]]:
+    def candidates(self, model: str | None) -> list[tuple[Route, str | None]]:
         """Routes with the model each is asked for; first the implicit one of a model such as `lab/qwen3`."""
         routes: list[tuple[Route, str | None]] = [(route, model) for route in self.table.routes]
         if self.table.server.direct and model is not None:

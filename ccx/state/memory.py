@@ -1,0 +1,90 @@
+"""Counters of one process: requests under way, and whose turn it is.
+
+Law: kept by stable ids, so that they survive a swap of the table, and bounded: what no table names any more is dropped,
+and turns beyond `TURNS_KEPT` forget the one unused for longest, which costs no more than a cycle begun anew. Requests
+under way are never forgotten while they are; their number bounds them. Single-threaded, as the event loop is.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Collection
+
+TURNS_KEPT = 10_000
+
+
+class MemoryState:
+    """What balancing looks at (`ccx.routing.select.StateView`)."""
+
+    __slots__ = ("_inflight", "_smooth", "_turns")
+
+    def __init__(self) -> None:
+        self._inflight: Counter[str] = Counter()
+        self._turns: OrderedDict[str, int] = OrderedDict()
+        self._smooth: OrderedDict[tuple[str, tuple[int, ...]], list[int]] = OrderedDict()
+
+    def begin(self, channel: str, fingerprint: str | None = None) -> None:
+        """A request is under way at a channel, with the key of this fingerprint if it takes one."""
+        self._inflight[channel] += 1
+        if fingerprint is not None:
+            self._inflight[f"{channel}/{fingerprint}"] += 1
+
+    def end(self, channel: str, fingerprint: str | None = None) -> None:
+        """That request is over. Exactly one for each `begin`, with the same arguments."""
+        self._less(channel)
+        if fingerprint is not None:
+            self._less(f"{channel}/{fingerprint}")
+
+    def inflight(self, id: str, /) -> int:  # noqa: A002  # positional only: an id is what it is
+        """Requests under way at a channel, or with a key as `channel/fingerprint`."""
+        return self._inflight.get(id, 0)
+
+    def turn(self, id: str, /) -> int:  # noqa: A002  # likewise
+        """0, 1, 2, ... : one more with each call."""
+        turn = self._turns.get(id, 0)
+        self._turns[id] = turn + 1
+        self._turns.move_to_end(id)
+        if len(self._turns) > TURNS_KEPT:
+            self._turns.popitem(last=False)
+        return turn
+
+    def smooth(self, id: str, weights: tuple[int, ...], /) -> int:  # noqa: A002  # likewise
+        """The next index by smooth weighted round robin, as nginx does it.
+
+        Each gains its weight, the highest is taken (of equals the first) and loses the sum of all: over a cycle of
+        that sum each has exactly its share, evenly spread. Raises ValueError unless some weight is positive.
+        https://github.com/nginx/nginx/commit/52327e0627f49dbda1e8db695e63a4b0af4448b1
+        """
+        total = sum(weights)
+        if total < 1:
+            raise ValueError(f"no positive weight in {weights!r}")
+        current = self._smooth.setdefault((id, weights), [0] * len(weights))
+        self._smooth.move_to_end((id, weights))
+        if len(self._smooth) > TURNS_KEPT:
+            self._smooth.popitem(last=False)
+        for place, weight in enumerate(weights):
+            current[place] += weight
+        chosen = max(range(len(weights)), key=current.__getitem__)
+        current[chosen] -= total
+        return chosen
+
+    def retain(self, names: Collection[str]) -> None:
+        """Forget turns of what no table names: ids whose part before the first `#` or `/` is not among `names`."""
+
+        def kept(id_: str) -> bool:
+            return id_.partition("#")[0].partition("/")[0] in names
+
+        self._turns = OrderedDict((id_, turn) for id_, turn in self._turns.items() if kept(id_))
+        self._smooth = OrderedDict((key, value) for key, value in self._smooth.items() if kept(key[0]))
+
+    def __len__(self) -> int:
+        """How many entries there are."""
+        return len(self._inflight) + len(self._turns) + len(self._smooth)
+
+    def _less(self, id_: str) -> None:
+        left = self._inflight[id_] - 1
+        if left > 0:
+            self._inflight[id_] = left
+        else:
+            # At none the entry goes, so that ids of removed channels leave with their last request.
+            del self._inflight[id_]
