@@ -1,0 +1,46 @@
+"""Carrying residue of one provider through a client of another protocol and back, sealed.
+
+Some upstreams refuse a next turn unless they get back what they sent: Gemini the thought signature of a call, DeepSeek
+and Kimi their reasoning, Anthropic the signature of a thinking block. A client of another protocol has no field for
+these, but every protocol has one slot that clients must return untouched: a thinking signature, encrypted reasoning, a
+thought signature. There, and nowhere else (never in an id, never in text), residue travels in an envelope that names
+itself, its protocol and its issuer. Opening anything else gives None.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+import msgspec
+
+from ccx.protocols.ir import Native
+from ccx.protocols.names import Protocol
+
+MARK = "ccx1."
+MAX_SEALED = 4 * 1024 * 1024
+
+
+class _Envelope(msgspec.Struct, array_like=True, frozen=True):
+    protocol: str
+    issuer: str | None
+    data: dict[str, object]
+
+
+def seal(native: tuple[Native, ...]) -> str:
+    """An envelope of residue, as text without white space that any protocol takes for an opaque token."""
+    body = msgspec.json.encode([_Envelope(one.protocol.value, one.issuer, dict(one.data)) for one in native])
+    return MARK + base64.urlsafe_b64encode(body).decode().rstrip("=")
+
+
+def unseal(text: str) -> tuple[Native, ...] | None:
+    """What an envelope holds; None for anything that is not one of ours."""
+    if not text.startswith(MARK) or len(text) > MAX_SEALED:
+        return None
+    body = text[len(MARK) :]
+    try:
+        raw = base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))
+        found = msgspec.json.decode(raw, type=list[_Envelope])
+        return tuple(Native(Protocol(one.protocol), one.issuer, one.data) for one in found)  # type: ignore[arg-type]  # JSON values by construction
+    except (ValueError, binascii.Error, msgspec.MsgspecError, RecursionError):
+        return None
