@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from ccx.errors import BadReply, ConnectError, ConnectionLost, UpstreamTimeout
 from ccx.upstream.demo.answer import Answer, End, Piece
 from ccx.upstream.demo.engine import DemoEngine, DemoReply
-from ccx.upstream.demo.respond import respond
+from ccx.upstream.demo.respond import LARGE_BODY, respond
 from ccx.upstream.reply import Call, Engine, Origin, Reply, Timeouts
 
 ORIGIN = Origin(tls=False, host="demo.invalid", port=80)
@@ -155,3 +157,18 @@ async def test_cancelling(model: str) -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_a_large_body_is_answered_off_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[bool] = []
+
+    def watched(*asked: Any) -> Answer:
+        threads.append(threading.current_thread() is threading.main_thread())
+        return respond(*asked)
+
+    monkeypatch.setattr("ccx.upstream.demo.engine.respond", watched)
+    small = call()
+    large = replace(small, body=(b" " * LARGE_BODY, *small.body))
+    for sent in (small, large):
+        assert (await (await DemoEngine().send(sent)).read(100_000)).endswith(b"[DONE]\n\n")
+    assert threads == [True, False]

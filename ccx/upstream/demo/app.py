@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from ccx.upstream.demo.answer import Answer, End
-from ccx.upstream.demo.respond import MAX_BODY, respond, too_large
+from ccx.upstream.demo.respond import LARGE_BODY, MAX_BODY, respond, too_large
 
 # ASGI's own types: its messages are open dictionaries, and servers and applications agree on `Any`.
 Message = MutableMapping[str, Any]
@@ -54,7 +54,8 @@ class DemoApp:
                 break
             chunks.append(chunk)
             if not message.get("more_body", False):
-                answer = respond(scope["method"], target, scope["headers"], b"".join(chunks))
+                asked = scope["method"], target, scope["headers"], b"".join(chunks)
+                answer = respond(*asked) if size < LARGE_BODY else await asyncio.to_thread(respond, *asked)
                 break
         if not self._waits(answer):
             await self._give(answer, send)

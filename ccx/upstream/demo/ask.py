@@ -18,13 +18,17 @@ CREATED = 1_735_689_600
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """An HTTP request taken apart. Header names are lower case; of several with one name the last counts."""
+    """An HTTP request taken apart. Header names are lower case; of several with one name the last counts.
+
+    `digest` stands for the path and the body wherever something must depend on them.
+    """
 
     method: str
     path: str
     query: Mapping[str, str]
     headers: Mapping[str, str]
     body: bytes
+    digest: bytes
 
     def json(self) -> Json:
         """The body, which has to be a JSON object. Raises RefusedError."""
@@ -40,9 +44,7 @@ class Request:
 
     def ident(self, prefix: str, *parts: object) -> str:
         """An identifier that depends on this request and on `parts`, and on nothing else."""
-        seed = sha256(self.path.encode("utf-8", "surrogatepass") + b"\0" + self.body)
-        seed.update(repr(parts).encode())
-        return prefix + seed.hexdigest()[:24]
+        return prefix + sha256(self.digest + repr(parts).encode()).hexdigest()[:24]
 
 
 @dataclass(frozen=True, slots=True)

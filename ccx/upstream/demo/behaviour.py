@@ -77,7 +77,8 @@ _WORD = re.compile(
 
 def behaviour(model: str, text: str) -> Behaviour:
     """What a request asks for: `model` decides, else `text`, the newest message of the user."""
-    found = _WORD.search(model) or _WORD.search(text)
+    # The plain search first: it is a hundred times faster, and the text may be a whole book.
+    found = _WORD.search(model) or (_WORD.search(text) if "demo-" in text else None)
     if found is None:
         return Behaviour()
     if status := found["status"]:

@@ -10,7 +10,7 @@ import asyncio
 
 from ccx.errors import BadReply, ConnectError, ConnectionLost, UpstreamStage, UpstreamTimeout
 from ccx.upstream.demo.answer import Answer, End
-from ccx.upstream.demo.respond import respond
+from ccx.upstream.demo.respond import LARGE_BODY, respond
 from ccx.upstream.reply import Call, Header
 
 
@@ -83,7 +83,9 @@ class DemoEngine:
             raise ConnectError("the demo upstream is closed")
         total = call.timeouts.total
         deadline = None if total is None else asyncio.get_running_loop().time() + total
-        answer = respond(call.method.decode("ascii"), call.target.decode("latin-1"), call.headers, b"".join(call.body))
+        body = b"".join(call.body)
+        asked = call.method.decode("ascii"), call.target.decode("latin-1"), call.headers, body
+        answer = respond(*asked) if len(body) < LARGE_BODY else await asyncio.to_thread(respond, *asked)
         if answer.delay is None or answer.delay > 0:
             first_byte = call.timeouts.first_byte
             await pause(answer.delay, idle=first_byte, stage="first_byte", deadline=deadline, aborted=asyncio.Event())

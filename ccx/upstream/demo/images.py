@@ -88,7 +88,7 @@ def _drawn(request: Request, body: Json, *, kind: str, prompted: bool) -> Script
     width, height = _size(body)
 
     def picture(*which: object) -> str:
-        seed = sha256(request.body + repr(which).encode()).digest()
+        seed = sha256(request.digest + repr(which).encode()).digest()
         return b64encode(png(width, height, seed[:3])).decode()
 
     usage: Json = {

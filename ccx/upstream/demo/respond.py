@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from types import MappingProxyType
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -41,6 +42,9 @@ MODELS = ("demo", "demo-slow", "demo-overloaded", "demo-cut")
 
 MAX_BODY = 64 * 1024 * 1024
 """The largest body that is looked at, in bytes."""
+
+LARGE_BODY = 128 * 1024
+"""From this many bytes on a body takes longer to answer than an event loop should stand still."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +106,15 @@ def too_large(method: str, target: str, headers: Sequence[Header]) -> Answer:
 
 def _taken_apart(method: str, target: str, headers: Sequence[Header], body: bytes) -> Request:
     parts = urlsplit(target if not target.startswith("//") else "/" + target.lstrip("/"))
+    seed = sha256(parts.path.encode("utf-8", "surrogatepass") + b"\0")
+    seed.update(body)
     return Request(
         method=method,
         path=parts.path,
         query=MappingProxyType(dict(parse_qsl(parts.query, keep_blank_values=True))),
         headers=MappingProxyType({name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers}),
         body=body,
+        digest=seed.digest(),
     )
 
 
