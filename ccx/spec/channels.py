@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, Field, StringConstraints
+from pydantic import Field, StringConstraints
+from pydantic.json_schema import JsonSchemaValue
 
 from ccx.spec.conditions import Glob, HeaderName, ProtocolName
-from ccx.spec.node import Listed, Name, Node, Off, SecretSource, off_for_false
+from ccx.spec.node import Listed, Name, Node, Off, OffOrFalse, SecretSource, Short
 from ccx.spec.scalars import Count, Duration, Rate, Share
 
 Weight = Annotated[int, Field(ge=0, le=1_000_000)]
-Url = Annotated[str, StringConstraints(pattern=r"^(https?://[^\s@]+|demo:)$")]
+URL_PATTERN: Final = r"^(https?://[^\s@]+|demo:)$"
+PROXY_PATTERN: Final = r"^(https?|socks5h?)://[^\s@]+$"
+Url = Annotated[str, StringConstraints(pattern=URL_PATTERN)]
 
 
 class Limits(Node):
@@ -90,7 +93,15 @@ def _keys(value: Any) -> Any:
     return [value] if isinstance(value, dict) else value
 
 
-Keys = Annotated[tuple[Key, ...] | Literal["none"], BeforeValidator(_keys)]
+def _or_one_key(schema: JsonSchemaValue) -> JsonSchemaValue:
+    pool, none = schema["anyOf"]
+    return {**schema, "anyOf": [pool["items"], pool, none]}
+
+
+Keys = Annotated[
+    Annotated[tuple[Key, ...], Field(min_length=1)] | Literal["none"],
+    Short(_keys, _or_one_key),
+]
 
 
 class ChannelSettings(Node):
@@ -100,11 +111,11 @@ class ChannelSettings(Node):
     """Time limits of one attempt."""
     limits: Limits = Limits()
     """Limits of the channel."""
-    breaker: Annotated[Breaker | Off | None, BeforeValidator(off_for_false)] = None
+    breaker: Annotated[Breaker | Off | None, OffOrFalse] = None
     """Circuit breaker; `off` for none."""
     headers: HeaderEdits = HeaderEdits()
     """Changes to the request headers."""
-    proxy: Annotated[str, StringConstraints(pattern=r"^(https?|socks5h?)://[^\s@]+$")] | SecretSource | None = None
+    proxy: Annotated[str, StringConstraints(pattern=PROXY_PATTERN)] | SecretSource | None = None
     """Outbound proxy: http, https or socks5 URL; a reference where it holds a password."""
     tls: Tls = Tls()
     """Certificate checks."""

@@ -6,7 +6,7 @@ what lets two tables be compared exactly; keep it so.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
@@ -14,15 +14,17 @@ from ccx.spec.node import Listed, Node
 from ccx.spec.scalars import TokenRange
 
 
+class BadGlob(ValueError):
+    """A pattern with a wildcard other than `*`, or an empty one."""
+
+
 def _glob(pattern: str) -> str:
     body = pattern.removeprefix("!")
     if not body:
-        raise ValueError(
-            f"{pattern!r} is an empty pattern; write a name, a glob such as claude-* or an exclusion !*-mini"
-        )
+        raise BadGlob(f"{pattern!r} is an empty pattern; write a name, a glob such as claude-* or an exclusion !*-mini")
     for sign in "?[]":
         if sign in body:
-            raise ValueError(f"{pattern!r}: the only wildcard is `*`; {sign!r} has no meaning here")
+            raise BadGlob(f"{pattern!r}: the only wildcard is `*`; {sign!r} has no meaning here")
     return pattern
 
 
@@ -36,8 +38,10 @@ Glob = Annotated[
 ]
 Globs = Annotated[tuple[Glob, ...], Listed, Field(min_length=1)]
 ProtocolName = Literal["messages", "chat", "responses", "gemini", "images", "embeddings"]
-HeaderName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9!#$%&'*+.^_`|~-]+$", to_lower=True)]
-FieldPath = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*(\.[A-Za-z_][A-Za-z0-9_-]*)*$")]
+HEADER_PATTERN: Final = r"^[a-z0-9!#$%&'*+.^_`|~-]+$"
+HeaderName = Annotated[str, StringConstraints(pattern=HEADER_PATTERN, to_lower=True)]
+FIELD_PATTERN: Final = r"^[A-Za-z_][A-Za-z0-9_-]*(\.[A-Za-z_][A-Za-z0-9_-]*)*$"
+FieldPath = Annotated[str, StringConstraints(pattern=FIELD_PATTERN)]
 FieldValue = Glob | bool | int
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, StringConstraints
 
@@ -15,8 +15,14 @@ from ccx.spec.scalars import Count, Duration, Money, Size
 
 VERSION = "ccx/v1"
 
-Listen = Annotated[str, StringConstraints(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):\d{1,5}$")]
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+LISTEN_PATTERN: Final = r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):\d{1,5}$"
+SHA256_PATTERN: Final = r"^[0-9a-f]{64}$"
+ORIGIN_PATTERN: Final = r"^(\*|https?://[^\s/]+)$"
+OTLP_PATTERN: Final = r"^https?://\S+$"
+RISE_PATTERN: Final = r"^\+?\d+(\.\d+)?%$"
+
+Listen = Annotated[str, StringConstraints(pattern=LISTEN_PATTERN)]
+Sha256 = Annotated[str, StringConstraints(pattern=SHA256_PATTERN)]
 
 
 class Rollback(Node):
@@ -24,7 +30,7 @@ class Rollback(Node):
 
     window: Duration = 120_000
     """How long the new table is watched."""
-    error_rate: Annotated[str, StringConstraints(pattern=r"^\+?\d+(\.\d+)?%$")] = "+5%"
+    error_rate: Annotated[str, StringConstraints(pattern=RISE_PATTERN)] = "+5%"
     """Rise of the error rate that is too much."""
 
 
@@ -41,7 +47,7 @@ class Server(Node):
     """Time a client has to send its body. Default 60s."""
     drain: Duration = 30_000
     """How long a stop waits for requests under way. Default 30s."""
-    cors: tuple[Annotated[str, StringConstraints(pattern=r"^(\*|https?://[^\s/]+)$")], ...] = ()
+    cors: tuple[Annotated[str, StringConstraints(pattern=ORIGIN_PATTERN)], ...] = ()
     """Origins of web pages that may call. None by default."""
     direct: bool = True
     """Let clients that may ask for `channel/model` or `channel,model`."""
@@ -198,7 +204,7 @@ class Logs(Node):
 class Traces(Node):
     """OpenTelemetry traces."""
 
-    otlp: Annotated[str, StringConstraints(pattern=r"^https?://\S+$")]
+    otlp: Annotated[str, StringConstraints(pattern=OTLP_PATTERN)]
     """OTLP over HTTP endpoint."""
 
 

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    StringConstraints,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+
+ENV_PATTERN: Final = r"^[A-Za-z_][A-Za-z0-9_]*$"
+NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 Name = Annotated[
     str,
-    StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"),
+    StringConstraints(pattern=NAME_PATTERN),
     Field(description="A name: letters, digits, dots, dashes and underscores, 64 at most. Names are identities."),
 ]
 
@@ -19,17 +34,40 @@ class Node(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, populate_by_name=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Short:
+    """A short form of a value: `expand` makes the full form, `show` adds the short one to the full one's JSON Schema."""
+
+    expand: Callable[[Any], Any]
+    show: Callable[[JsonSchemaValue], JsonSchemaValue]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self.expand, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return self.show(handler(schema))
+
+
 def _listed(value: object) -> object:
     return value if isinstance(value, list | tuple) else [value]
 
 
-Listed = BeforeValidator(_listed)
+def one_or_many(schema: JsonSchemaValue) -> JsonSchemaValue:
+    """A list, or one entry in place of a list of one."""
+    return {"anyOf": [schema["items"], schema]}
+
+
+Listed = Short(_listed, one_or_many)
 
 
 class SecretSource(Node):
     """Where a secret is: exactly one of an environment variable and a file. Never the secret itself."""
 
-    env: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": ["env"]}, {"required": ["file"]}]},
+    )
+
+    env: Annotated[str, StringConstraints(pattern=ENV_PATTERN)] | None = None
     """Name of the environment variable that holds the secret."""
     file: Annotated[str, StringConstraints(min_length=1)] | None = None
     """Path of a file that holds the secret, relative to the spec. Re-read when it changes."""
@@ -44,6 +82,13 @@ class SecretSource(Node):
 Off = Literal["off"]
 
 
-def off_for_false(value: Any) -> Any:
-    """`off` is a string in YAML 1.2 and `false` in the habits of many; both mean off."""
+def _off_for_false(value: Any) -> Any:
     return "off" if value is False else value
+
+
+def _or_false(schema: JsonSchemaValue) -> JsonSchemaValue:
+    return {**schema, "anyOf": [*schema["anyOf"], {"const": False}]}
+
+
+OffOrFalse = Short(_off_for_false, _or_false)
+"""`off` is a string in YAML 1.2 and `false` in the habits of many; both mean off."""

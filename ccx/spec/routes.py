@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, StringConstraints
+from pydantic import Field, StringConstraints
+from pydantic.json_schema import JsonSchemaValue
 
 from ccx.spec.channels import Weight
 from ccx.spec.conditions import When
-from ccx.spec.node import Name, Node
+from ccx.spec.node import NAME_PATTERN, Name, Node, Short
 from ccx.spec.scalars import Count, Duration
 
 FailureName = Literal[
@@ -27,8 +28,13 @@ FailureName = Literal[
 ModelName = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
 
-def _target(value: Any) -> Any:
+def _named(value: Any) -> Any:
     return {"channel": value} if isinstance(value, str) else value
+
+
+def _or_name(schema: JsonSchemaValue) -> JsonSchemaValue:
+    name = {"type": "string", "pattern": NAME_PATTERN, "description": "Name of a channel: short for {channel: name}."}
+    return {"anyOf": [name, *schema.get("anyOf", [schema])]}
 
 
 class Target(Node):
@@ -42,7 +48,7 @@ class Target(Node):
     """Share within a balanced group."""
 
 
-ShortTarget = Annotated[Target, BeforeValidator(_target)]
+ShortTarget = Annotated[Target, Short(_named, _or_name)]
 
 
 class Group(Node):
@@ -56,11 +62,7 @@ class Group(Node):
     """What keeps a conversation on one member."""
 
 
-def _step(value: Any) -> Any:
-    return {"channel": value} if isinstance(value, str) else value
-
-
-Step = Annotated[Group | Target, BeforeValidator(_step)]
+Step = Annotated[Group | Target, Short(_named, _or_name)]
 
 
 class Backoff(Node):

@@ -25,6 +25,12 @@ RATE_PATTERN: Final = r"^\d+(\.\d+)?[kM]?/(s|min|h|day)$"
 SHARE_PATTERN: Final = r"^\d+(\.\d+)?%$"
 RANGE_PATTERN: Final = r"^\s*((>=|<=|>|<)\s*\d+(\.\d+)?[kM]?|\d+(\.\d+)?[kM]?\s*\.\.\s*\d+(\.\d+)?[kM]?)\s*$"
 MONEY_PATTERN: Final = r"^\d+(\.\d+)?$"
+
+
+class EmptyRange(ValueError):
+    """A range that holds no number."""
+
+
 _NUMBER = re.compile(r"^(\d+(?:\.\d+)?)\s*([A-Za-z%]*)$")
 
 
@@ -96,7 +102,7 @@ def parse_range(value: object) -> tuple[int, int | None]:
         left, _, right = text.partition("..")
         low, high = parse_count(left.strip()), parse_count(right.strip())
         if low >= high:
-            raise ValueError(f"{value!r} holds no number: {left.strip()} is not below {right.strip()}")
+            raise EmptyRange(f"{value!r} holds no number: {left.strip()} is not below {right.strip()}")
         return low, high
     match = re.match(r"^(>=|<=|>|<)\s*(\S+)$", text)
     if match is None:
@@ -111,7 +117,7 @@ def parse_range(value: object) -> tuple[int, int | None]:
             return 0, bound + 1
         case _:
             if bound == 0:
-                raise ValueError(f"{value!r} holds no number: nothing is below 0")
+                raise EmptyRange(f"{value!r} holds no number: nothing is below 0")
             return 0, bound
 
 

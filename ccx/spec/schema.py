@@ -1,0 +1,161 @@
+"""The JSON Schema of the spec language, for editors and for validation. Draft-07, which every editor reads.
+
+Laws. It is generated from the models, never written by hand: `python -m ccx.spec.schema` writes the two copies in the
+repository, and a test fails when they are stale. It accepts every form that the models accept, short ones included.
+What a schema says badly (references, ranges, exactly one of) the models and `ccx.spec.references` check after it.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+from ccx.spec.conditions import HEADER_PATTERN
+from ccx.spec.document import Spec
+from ccx.spec.scalars import COUNT_PATTERN, DURATION_PATTERN, SIZE_PATTERN
+
+SCHEMA_ID: Final = "urn:ccx:schema:v1"
+FILE_NAME: Final = "ccx.v1.json"
+_KEPT: Final = ("title", "description", "default", "examples")
+_UNITS: Final[dict[str, tuple[tuple[int, str], ...]]] = {
+    DURATION_PATTERN: ((86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")),
+    SIZE_PATTERN: ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"), (1, "B")),
+    COUNT_PATTERN: ((10**6, "M"), (10**3, "k"), (1, "")),
+}
+
+JsonObject = dict[str, Any]
+
+
+def generate() -> JsonObject:
+    """The schema as made from the models."""
+    raw = Spec.model_json_schema(by_alias=True, mode="validation")
+    definitions = raw.pop("$defs")
+    root = _convert(raw)
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "$id": SCHEMA_ID,
+        "title": "ccx gateway, ccx/v1",
+        **{key: value for key, value in root.items() if key != "title"},
+        "examples": [
+            {
+                "version": "ccx/v1",
+                "channels": {"main": {"provider": "anthropic", "keys": {"env": "ANTHROPIC_API_KEY"}}},
+                "routes": [{"name": "default", "to": ["main"]}],
+            }
+        ],
+        "definitions": {name: _convert(definitions[name]) for name in sorted(definitions)},
+    }
+
+
+def render(schema: JsonObject) -> str:
+    """The schema as text, the same for the same schema."""
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+@cache
+def embedded_text() -> str:
+    """The copy in the package."""
+    return files("ccx.spec").joinpath(FILE_NAME).read_text(encoding="utf-8")
+
+
+@cache
+def embedded() -> JsonObject:
+    """The copy in the package, parsed. Not to be changed."""
+    schema: JsonObject = json.loads(embedded_text())
+    return schema
+
+
+def _convert(node: Any) -> Any:
+    """One schema from pydantic's draft 2020-12 to draft-07."""
+    if not isinstance(node, dict):
+        return [_convert(item) for item in node] if isinstance(node, list) else node
+    out: JsonObject = {}
+    for key, value in node.items():
+        match key:
+            case "$ref":
+                out["$ref"] = value.replace("#/$defs/", "#/definitions/")
+            case "properties":
+                out[key] = {name: _property(schema) for name, schema in value.items()}
+            case "default" | "examples" | "enum" | "const" | "required":
+                out[key] = value
+            case _:
+                out[key] = _convert(value)
+    if out.get("type") == "array" and "minLength" in out:
+        out["minItems"] = out.pop("minLength")
+    _close_names(out)
+    if out.get("pattern") == HEADER_PATTERN:
+        out["pattern"] = HEADER_PATTERN.replace("a-z", "A-Za-z")
+    if "$ref" in out and len(out) > 1:
+        # Draft-07 ignores what stands beside a $ref.
+        out = {"allOf": [{"$ref": out.pop("$ref")}], **out}
+    return out
+
+
+def _close_names(out: JsonObject) -> None:
+    """A mapping whose names have a form: a name of another form is an error, not a free property."""
+    patterns = out.pop("patternProperties", None)
+    if patterns is None:
+        return
+    (pattern, value), *more = patterns.items()
+    if more:
+        raise ValueError("a mapping has one form of names")
+    names = {**out.get("propertyNames", {}), "type": "string", "pattern": pattern}
+    out["propertyNames"] = _convert(names)
+    out["additionalProperties"] = value
+
+
+def _property(raw: JsonObject) -> JsonObject:
+    """A property. Optional means absent, so `null` is no value; a default is shown as one would write it."""
+    schema: JsonObject = _convert(raw)
+    schema.pop("title", None)
+    default = schema.get("default")
+    if default is None:
+        schema.pop("default", None)
+        branches = schema.get("anyOf", ())
+        if {"type": "null"} in branches:
+            rest = [branch for branch in branches if branch != {"type": "null"}]
+            schema.pop("anyOf")
+            schema = _joined(rest, schema)
+    elif isinstance(default, dict):
+        schema.pop("default")
+    elif isinstance(default, int) and not isinstance(default, bool):
+        schema["default"] = _written(default, _pattern(schema))
+    return schema
+
+
+def _joined(branches: list[JsonObject], outer: JsonObject) -> JsonObject:
+    if len(branches) > 1:
+        return {"anyOf": branches, **outer}
+    if "$ref" in branches[0]:
+        return {"allOf": branches, **outer}
+    kept = {key: value for key, value in outer.items() if key in _KEPT}
+    return {**branches[0], **kept}
+
+
+def _pattern(schema: JsonObject) -> str | None:
+    patterns = [part.get("pattern") for part in (schema, *schema.get("anyOf", ()))]
+    return next((pattern for pattern in patterns if pattern in _UNITS), None)
+
+
+def _written(value: int, pattern: str | None) -> int | str:
+    """A number as one would write it: 30000 milliseconds are `30s`."""
+    for scale, unit in _UNITS.get(pattern or "", ()):
+        if value and value % scale == 0 and (unit or pattern != COUNT_PATTERN):
+            return f"{value // scale}{unit}"
+    return value
+
+
+def write(repository: Path) -> tuple[Path, Path]:
+    """Write both copies in a checkout; returns their paths. Raises OSError."""
+    text = render(generate())
+    targets = (repository / "schema" / FILE_NAME, repository / "ccx" / "spec" / FILE_NAME)
+    for target in targets:
+        target.write_text(text, encoding="utf-8")
+    return targets
+
+
+if __name__ == "__main__":
+    write(Path(__file__).resolve().parents[2])

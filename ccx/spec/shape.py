@@ -1,0 +1,148 @@
+"""Whether the document has the shape of a spec, by the JSON Schema and by the models, as one list of findings.
+
+The schema says best which key is unknown or missing and which kind of value is wrong; the models say best why a scalar
+is none of its type. Both look at everything; where both speak of one place the better words are kept, so that one
+mistake is one finding. Entries of the large sections that were good before are not checked by the schema again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final
+
+from jsonschema import Draft7Validator
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from ccx.spec.conditions import BadGlob
+from ccx.spec.diagnostics import Path
+from ccx.spec.document import Spec
+from ccx.spec.findings import Finding, explain
+from ccx.spec.locations import Tree
+from ccx.spec.scalars import EmptyRange
+from ccx.spec.schema import embedded
+
+_ENTRIES: Final = {"routes": "Route", "tests": "RoutingTest", "channels": "Channel", "clients": "Client"}
+_NOT_NULL: Final = "the models read a missing value as absent; the schema has reported it"
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The outcome: the model where there is one, the findings, and the digests of the entries that are good."""
+
+    spec: Spec | None
+    findings: tuple[Finding, ...]
+    good: frozenset[bytes]
+
+
+def check_shape(root: Tree, *, good: frozenset[bytes] = frozenset()) -> Shape:
+    """Check a document. `good` are entries that the schema has passed before."""
+    document = root.value()
+    if not isinstance(document, dict):
+        raise TypeError("a document is a mapping")
+    findings, passed = _by_schema(document, good=good)
+    spec, raised = _by_models(document)
+    for one in raised:
+        finding = _of_model(one, root)
+        kept = _better(finding, findings)
+        if kept is not None:
+            findings = kept
+    return Shape(spec if not findings else None, tuple(findings), passed)
+
+
+def _by_schema(document: dict[str, Any], *, good: frozenset[bytes]) -> tuple[list[Finding], frozenset[bytes]]:
+    findings: list[Finding] = []
+    passed: set[bytes] = set()
+    frame, entry_of = _validators()
+    for error in frame.iter_errors(document):
+        findings.extend(explain(error, (), document))
+    for section, path, entry in _entries(document):
+        mark = hashlib.blake2b(f"{section}\0{entry!r}".encode(), digest_size=16).digest()
+        if mark in good:
+            passed.add(mark)
+            continue
+        before = len(findings)
+        for error in entry_of[section].iter_errors(entry):
+            findings.extend(explain(error, path, document))
+        if len(findings) == before:
+            passed.add(mark)
+    return findings, frozenset(passed)
+
+
+def _entries(document: Mapping[str, Any]) -> Iterator[tuple[str, Path, Any]]:
+    for section in _ENTRIES:
+        entries = document.get(section)
+        if isinstance(entries, dict):
+            yield from ((section, (section, name), entry) for name, entry in entries.items())
+        elif isinstance(entries, list):
+            yield from ((section, (section, index), entry) for index, entry in enumerate(entries))
+
+
+@cache
+def _validators() -> tuple[Draft7Validator, Mapping[str, Draft7Validator]]:
+    """The schema in two parts, which together are the whole: the frame, and the entries of the large sections."""
+    schema = embedded()
+    properties = dict(schema["properties"])
+    for section in _ENTRIES:
+        inner = "items" if properties[section]["type"] == "array" else "additionalProperties"
+        properties[section] = {**properties[section], inner: {}}
+    frame = Draft7Validator({**schema, "properties": properties})
+    entry_of = {
+        section: Draft7Validator(
+            {"definitions": schema["definitions"], "allOf": [{"$ref": f"#/definitions/{definition}"}]}
+        )
+        for section, definition in _ENTRIES.items()
+    }
+    return frame, entry_of
+
+
+def _by_models(document: dict[str, Any]) -> tuple[Spec | None, list[ErrorDetails]]:
+    try:
+        return Spec.model_validate(document), []
+    except ValidationError as error:
+        return None, error.errors(include_url=False, include_input=False)
+
+
+def _of_model(error: ErrorDetails, root: Tree) -> Finding:
+    """A finding of the models. Their places name branches of unions too; what the tree does not have is left out."""
+    path: Path = ()
+    here = root
+    for part in error["loc"]:
+        below = here.child(part)
+        if below is not None:
+            here, path = below, (*path, part)
+    cause = error.get("ctx", {}).get("error")
+    if error["type"] == "value_error" and isinstance(cause, ValueError):
+        code = {EmptyRange: "CCX104", BadGlob: "CCX105"}.get(type(cause), "CCX110")
+        message, _, advice = str(cause).partition("; ")
+        if code == "CCX110" and isinstance(here.content, str) and here.plain and _grouped(here.content):
+            message = f"`{here.content}` is text in YAML 1.2"
+            return Finding(
+                path, "CCX106", message, help="write the digits only", suggestion=here.content.replace("_", "")
+            )
+        return Finding(path, code, message, help=advice or None, worded=True)
+    return Finding(path, "CCX110", error["msg"][:1].lower() + error["msg"][1:])
+
+
+def _grouped(text: str) -> bool:
+    return "_" in text and text.replace("_", "").isdecimal()
+
+
+def _better(finding: Finding, findings: list[Finding]) -> list[Finding] | None:
+    """The findings with this one in its place, or None where the place has been spoken of already."""
+    at = [index for index, other in enumerate(findings) if _one_line(other.path, finding.path)]
+    same = [index for index in at if findings[index].path == finding.path and findings[index].scalar]
+    if finding.worded and same:
+        return [*findings[: same[0]], finding, *findings[same[0] + 1 :]]
+    if at:
+        return None
+    return [*findings, finding]
+
+
+def _one_line(first: Path, second: Path) -> bool:
+    """Whether one of two places holds the other."""
+    shorter = min(len(first), len(second))
+    return first[:shorter] == second[:shorter]
