@@ -15,8 +15,8 @@ class Dialect:
     """How a vendor's Chat differs.
 
     `max_tokens`: the field for the answer's length. `system_role`: the role of system messages. `reasoning_out`: the
-    field of an answer's message that holds thoughts. `reasoning_in`: how thinking is asked for. `reasoning_back`: whether
-    thoughts of earlier turns are sent back. `stream_usage`: whether `stream_options.include_usage` is understood.
+    field of an answer's message that holds thoughts. `reasoning_in`: how thinking is asked for. `reasoning_back`:
+    whether thoughts of earlier turns are sent back. `stream_usage`: whether `stream_options.include_usage` is understood.
     `unsupported`: top-level fields that are refused. `tool_choices`: legal modes. `json_schema`: whether structured
     output by schema is understood (else `json_object`, else a tool).
     """
