@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import email.parser
 import email.policy
 
@@ -67,10 +68,8 @@ def test_a_missing_model_is_added() -> None:
 
 
 def test_disposition_spellings() -> None:
-    raw = (
-        b'--XX \t\r\ncontent-type: text/plain\r\nCONTENT-DISPOSITION:form-data ;\r\n filename="; name=\\"q\\""; name=model\r\n\r\nm\r\n'
-        b"--XX--epilogue"
-    )
+    disposition = b'CONTENT-DISPOSITION:form-data ;\r\n filename="; name=\\"q\\""; name=model'
+    raw = b"--XX \t\r\ncontent-type: text/plain\r\n" + disposition + b"\r\n\r\nm\r\n--XX--epilogue"
     assert open_form(raw, TYPE).model == "m"
 
 
@@ -149,9 +148,5 @@ def test_against_the_standard_library(fields: list[tuple[str, bytes]], new: str)
 @given(st.binary(max_size=60), st.binary(max_size=60))
 def test_arbitrary_bytes_are_read_or_refused(before: bytes, after: bytes) -> None:
     for raw in (before, before + b"--XX" + after, before + b"\r\n--XX\r\n" + after + b"\r\n--XX--"):
-        try:
-            form = open_form(raw, TYPE)
-        except ClientError as error:
-            assert error.status == 400
-        else:
-            assert form.raw is raw
+        with contextlib.suppress(ClientError):
+            assert open_form(raw, TYPE).raw is raw
