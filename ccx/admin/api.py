@@ -40,7 +40,6 @@ def routes(gateway: Gateway, reconciler: Reconciler, telemetry: Telemetry, *, sp
     async def metrics(request: Request) -> Response:
         if not gateway.live.table.telemetry.metrics:
             return JSONResponse({"error": {"message": "telemetry.metrics is none"}}, status_code=404)
-        telemetry.metrics.set_connections(connections(gateway.live))
         body = await asyncio.to_thread(telemetry.render_metrics)
         return Response(body, media_type="text/plain; version=0.0.4; charset=utf-8")
 

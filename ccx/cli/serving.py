@@ -21,7 +21,7 @@ from pathlib import Path
 import uvicorn
 
 from ccx import __version__
-from ccx.admin.api import routes
+from ccx.admin.api import connections, routes
 from ccx.catalog.models import models as catalogued
 from ccx.runtime.app import App
 from ccx.runtime.gateway import Gateway
@@ -106,9 +106,12 @@ async def _serve(start: Start, listener: socket.socket) -> None:
         persist=lambda candidate: _persist(start.kept, candidate, telemetry),
     )
     reconciler.accept(start.candidate, source="last_good" if start.last_good else "file")
-    telemetry.metrics.known_models = _known_models(live)
-    gateway.on_commit = lambda now: setattr(telemetry.metrics, "known_models", _known_models(now))
-    telemetry.metrics.reloaded("rejected" if start.last_good else "applied", digest=live.digest, at=time.time())
+    metrics = telemetry.metrics
+    metrics.registry.on_read(lambda: metrics.in_flight.set(gateway.in_flight))
+    metrics.registry.on_read(lambda: metrics.set_connections(connections(gateway.live)))
+    metrics.known_models = _known_models(live)
+    gateway.on_commit = lambda now: setattr(metrics, "known_models", _known_models(now))
+    metrics.reloaded("rejected" if start.last_good else "applied", digest=live.digest, at=time.time())
 
     def stopped() -> None:
         counter.close()

@@ -13,7 +13,18 @@ from collections import OrderedDict
 from dataclasses import dataclass, replace
 
 from ccx.protocols.names import Protocol
-from ccx.routing.conditions import BodyField, Condition, Constant, Direct, HeaderMatches, PrefixIn, axis, leaves, settle
+from ccx.routing.conditions import (
+    BodyField,
+    Condition,
+    Constant,
+    Direct,
+    HeaderMatches,
+    PrefixIn,
+    TokensIn,
+    axis,
+    leaves,
+    settle,
+)
 from ccx.routing.facts import Axis, Facts
 from ccx.routing.globs import glob_matches, most_specific
 from ccx.routing.table import Affinity, Balance, Channel, Route, RoutingTable, Surface, Target, Tier
@@ -79,12 +90,14 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """The rules left for one (protocol, model), and the facts they ask for."""
+    """The rules left for one (protocol, model), and the facts they ask for. `tokens` is the largest number that token
+    counts are compared with: a bound at or above it decides nothing."""
 
     rules: tuple[Rule, ...]
     axes: frozenset[Axis]
     headers: frozenset[str]
     fields: frozenset[str]
+    tokens: int = 0
 
 
 NO_ROUTE = Decision(None)
@@ -152,6 +165,7 @@ class Decider:
             frozenset(found for leaf in left if (found := axis(leaf)) is not None),
             frozenset(leaf.name for leaf in left if isinstance(leaf, HeaderMatches)),
             frozenset(leaf.path for leaf in left if isinstance(leaf, BodyField)),
+            max((max(leaf.low, leaf.high or 0) for leaf in left if isinstance(leaf, TokensIn)), default=0),
         )
 
     def candidates(self, model: str | None) -> list[tuple[Route, str | None]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from ccx.routing.select import stable_ids
 from ccx.runtime.live import Live, retired
 from ccx.state.memory import MemoryState
 from ccx.upstream.reply import Engine
@@ -41,7 +42,7 @@ class Gateway:
     def commit(self, live: Live) -> None:
         """Make a prepared table the live one; drain what only the old one used."""
         old, self._live = self._live, live
-        self.state.retain(set(live.upstreams))
+        self.state.retain(stable_ids(live.table))
         for engine in retired(old, live):
             self._close(engine)
         if self.on_commit is not None:

@@ -8,14 +8,15 @@ from ccx.errors import ClientError
 from ccx.protocols.body import Body, open_body
 from ccx.protocols.endpoints import Endpoint
 from ccx.protocols.facts import has_images, has_tools, server_tools, thinking_enabled
-from ccx.protocols.multipart import MultipartBody, open_multipart
-from ccx.protocols.names import Protocol
+from ccx.protocols.multipart import Form, open_form
 from ccx.routing.facts import NO_FIELDS, NOTHING, Axis, Facts
 from ccx.routing.table import Client
 from ccx.runtime.admission import Inbound
 from ccx.runtime.live import Live
 from ccx.telemetry.exchange import Exchange
 from ccx.tokens.counter import TokenCounter
+
+UNSEEN = 2**62  # more tokens than any body has
 
 
 @dataclass(slots=True)
@@ -26,7 +27,7 @@ class Request:
     endpoint: Endpoint
     inbound: Inbound
     client: Client | None
-    body: Body | MultipartBody
+    body: Body | Form
     facts: Facts
     exchange: Exchange
 
@@ -44,11 +45,8 @@ def understand(
     """Open the body and read the facts. Raises ClientError 400 for a body that cannot be read, 403 for a model that
     the client may not use."""
     content_type = inbound.read.get(b"content-type", b"")
-    body: Body | MultipartBody
-    if content_type[:19].lower() == b"multipart/form-data":
-        body = open_multipart(raw, content_type)
-    else:
-        body = open_body(raw)
+    form = content_type[:19].lower() == b"multipart/form-data"
+    body = open_form(raw, content_type) if form else open_body(raw)
     model = endpoint.model if endpoint.model is not None else body.model
     stream = endpoint.stream if endpoint.stream is not None else body.stream
     exchange.model_asked = model
@@ -69,7 +67,7 @@ def _facts(
     inbound: Inbound,
     client: Client | None,
     *,
-    body: Body | MultipartBody,
+    body: Body | Form,
     model: str | None,
     stream: bool,
     counter: TokenCounter,
@@ -83,42 +81,33 @@ def _facts(
     if client is not None:
         name, tags, direct = client.name, dict(client.tags), client.direct
     headers = _asked_headers(inbound, cell.headers) if cell.headers else NOTHING
-    if not isinstance(body, Body):
-        return Facts(
-            protocol,
-            model,
-            endpoint.operation,
-            stream=stream,
-            images=True,
-            client=name,
-            tags=tags,
-            headers=headers,
-            prefix=endpoint.prefix,
-            direct=direct,
-        )
     return Facts(
         protocol,
         model,
         endpoint.operation,
-        tokens_at_most=counter.upper_bound(body.raw) if Axis.INPUT_TOKENS in axes else None,
+        tokens_at_most=_bound(body, cell.tokens, counter) if Axis.INPUT_TOKENS in axes else None,
         stream=stream,
         tools=Axis.TOOLS in axes and has_tools(protocol, body),
         server_tools=server_tools(protocol, body) if Axis.SERVER_TOOLS in axes else frozenset(),
         thinking=Axis.THINKING in axes and thinking_enabled(protocol, body),
-        images=Axis.IMAGES in axes and _images(endpoint, body),
+        images=Axis.IMAGES in axes and has_images(protocol, body, operation=endpoint.operation),
         client=name,
         tags=tags,
         headers=headers,
         prefix=endpoint.prefix,
-        body=_asked_fields(body, cell.fields) if cell.fields else NO_FIELDS,
+        body=_asked_fields(body, cell.fields) if cell.fields and isinstance(body, Body) else NO_FIELDS,
         direct=direct,
     )
 
 
-def _images(endpoint: Endpoint, body: Body) -> bool:
-    """Whether the input holds an image; edits and variations of images always do."""
-    edits = endpoint.protocol is Protocol.IMAGES and endpoint.operation.value in ("edit", "variation")
-    return edits or has_images(endpoint.protocol, body)
+def _bound(body: Body | Form, compared: int, counter: TokenCounter) -> int | None:
+    """A bound on the tokens, looked for only where it may decide something: a longer body is above every number.
+
+    A form has no prompt that could be counted.
+    """
+    if isinstance(body, Form):
+        return None
+    return len(body.raw) + UNSEEN if len(body.raw) >= compared else counter.upper_bound(body.raw)
 
 
 def _asked_fields(body: Body, paths: frozenset[str]) -> dict[str, object]:
