@@ -8,7 +8,7 @@ from ccx.errors import ClientError
 from ccx.protocols.body import Body, open_body
 from ccx.protocols.endpoints import Endpoint
 from ccx.protocols.facts import has_images, has_tools, server_tools, thinking_enabled
-from ccx.protocols.multipart import Form, open_form
+from ccx.protocols.multipart import Form, is_form, open_form
 from ccx.routing.facts import NO_FIELDS, NOTHING, Axis, Facts
 from ccx.routing.table import Client
 from ccx.runtime.admission import Inbound
@@ -44,9 +44,8 @@ def understand(
 ) -> Request:
     """Open the body and read the facts. Raises ClientError 400 for a body that cannot be read, 403 for a model that
     the client may not use."""
-    content_type = inbound.read.get(b"content-type", b"")
-    form = content_type[:19].lower() == b"multipart/form-data"
-    body = open_form(raw, content_type) if form else open_body(raw)
+    content_type = inbound.read.get(b"content-type", b"").decode("latin-1")
+    body = open_form(raw, content_type) if is_form(content_type) else open_body(raw)
     model = endpoint.model if endpoint.model is not None else body.model
     stream = endpoint.stream if endpoint.stream is not None else body.stream
     exchange.model_asked = model
