@@ -58,17 +58,19 @@ class RuleTrace(Generic[P]):
 
 @dataclass(frozen=True, slots=True)
 class Trace(Generic[P]):
-    """`rules` are all of the table that apply, in order; `hidden` those behind the deciding one that hold as well."""
+    """`rules` are all of the table, in order. `deciding` is the place of the one that decides, or that waits for the
+    token count; None if nothing matches. `hidden` are those behind it that hold as well."""
 
     facts: Facts
     rules: tuple[RuleTrace[P], ...]
     decision: Decision | NeedsTokens
+    deciding: int | None
     hidden: tuple[Route, ...]
 
     @property
     def route(self) -> Route | None:
-        """The route that decides, or that waits for the token count; None if nothing matches."""
-        return self.decision.waiting if isinstance(self.decision, NeedsTokens) else self.decision.route
+        """The deciding rule's route."""
+        return self.rules[self.deciding].route if self.deciding is not None else None
 
 
 def explain(decider: Decider, facts: Facts, *, sources: Mapping[str, P] | None = None) -> Trace[P]:
@@ -79,10 +81,10 @@ def explain(decider: Decider, facts: Facts, *, sources: Mapping[str, P] | None =
         RuleTrace(route, route.when.holds(facts), _checks(route.when, facts), places.get(f"routes/{route.name}"))
         for route, _ in decider.candidates(facts.model)
     )
-    deciding = decision.waiting if isinstance(decision, NeedsTokens) else decision.route
-    routes = [rule.route for rule in rules]
-    behind = rules[routes.index(deciding) + 1 :] if deciding is not None else ()
-    return Trace(facts, rules, decision, tuple(rule.route for rule in behind if rule.holds))
+    route = decision.waiting if isinstance(decision, NeedsTokens) else decision.route
+    deciding = [rule.route for rule in rules].index(route) if route is not None else None
+    behind = rules[deciding + 1 :] if deciding is not None else ()
+    return Trace(facts, rules, decision, deciding, tuple(rule.route for rule in behind if rule.holds))
 
 
 def _checks(when: Condition, facts: Facts) -> tuple[Check, ...]:

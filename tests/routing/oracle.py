@@ -157,8 +157,9 @@ def _has_no_key(channel: Channel) -> bool:
     if channel.keys == "none" or channel.auth == "none":
         return False
     row = provider(channel.provider) if channel.provider else None
-    if row is not None and (not row.needs_key or row.name == "demo"):
+    if row is not None and (row.name == "demo" or (not row.needs_key and not channel.keys)):
         return False
+    # Keys that are all disabled are a channel out of use, not one that goes without.
     return not [key for key in channel.keys or () if key.enabled]
 
 

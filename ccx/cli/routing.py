@@ -1,0 +1,167 @@
+"""`ccx compile` and `ccx explain`: the table a spec means, and what becomes of one request."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from ccx.cli.asked import given, read_request
+from ccx.cli.explained import ASCII, UNICODE, as_data, as_text
+from ccx.errors import Exit, UsageError
+from ccx.protocols.names import Protocol
+from ccx.routing.canonical import table_json
+from ccx.routing.compile import Compiled, compile_spec
+from ccx.routing.decide import Decider
+from ccx.routing.trace import explain as traced
+from ccx.spec.diagnostics import Diagnostic, has_errors
+from ccx.spec.rules import RULES
+from ccx.spec.validate import load
+
+app = typer.Typer()
+
+_CODE = re.compile(r"CCX\d{3}", re.IGNORECASE)
+_ProtocolName = Literal["messages", "chat", "responses", "gemini", "images", "embeddings"]
+
+
+@app.command("compile")
+def compile_(
+    path: Annotated[Path, typer.Argument(help="The spec.")] = Path("ccx.yaml"),
+    output: Annotated[str | None, typer.Option("--output", "-o", help="File for the table; - for stdout.")] = None,
+    digest: Annotated[bool, typer.Option("--digest", help="Print the digest alone.")] = False,
+) -> None:
+    """Compile a spec to its routing table. The same meaning gives the same bytes; no secret is in it."""
+    compiled = _compiled(path, warn=True)
+    if output == "-" and digest:
+        raise UsageError(
+            "--output - and --digest both write to standard output", hint="ccx compile -o table.json --digest"
+        )
+    data = table_json(compiled.table) + b"\n"
+    if output == "-":
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return
+    if output is not None:
+        try:
+            Path(output).write_bytes(data)
+        except OSError as error:
+            raise UsageError(f"cannot write {output!r}: {error.strerror}") from None
+    if digest:
+        typer.echo(compiled.digest)
+        return
+    table = compiled.table
+    typer.echo(f"{compiled.digest}  {len(table.channels)} channels, {len(table.routes)} routes")
+
+
+@app.command()
+def explain(
+    target: Annotated[
+        str, typer.Argument(metavar="[PATH|CODE]", help="The spec, or a rule such as CCX101.")
+    ] = "ccx.yaml",
+    model: Annotated[str | None, typer.Option(help="The model as the client writes it.")] = None,
+    protocol: Annotated[_ProtocolName | None, typer.Option(help="The client's protocol. Default: messages.")] = None,
+    tokens: Annotated[str | None, typer.Option(help="Size of the prompt: 900, 60k. Default: 0.")] = None,
+    stream: Annotated[bool | None, typer.Option("--stream/--no-stream", help="Ask for a stream.")] = None,
+    tools: Annotated[bool | None, typer.Option("--tools/--no-tools", help="Declare tools.")] = None,
+    server_tool: Annotated[list[str] | None, typer.Option(help="A tool that the provider runs; repeatable.")] = None,
+    thinking: Annotated[bool | None, typer.Option("--thinking/--no-thinking", help="Enable thinking.")] = None,
+    images: Annotated[bool | None, typer.Option("--images/--no-images", help="Send an image.")] = None,
+    client: Annotated[str | None, typer.Option(help="Name of a declared client.")] = None,
+    header: Annotated[list[str] | None, typer.Option(help="A request header: name=value; repeatable.")] = None,
+    prefix: Annotated[str | None, typer.Option(help="Path prefix: /PREFIX/v1/...")] = None,
+    body_field: Annotated[list[str] | None, typer.Option(help="A body field: path=value (JSON); repeatable.")] = None,
+    request: Annotated[str | None, typer.Option(help="A file with the request's body; - for stdin.")] = None,
+    url_path: Annotated[str | None, typer.Option("--path", help="URL path of the request. With --request.")] = None,
+    output: Annotated[Literal["text", "json"], typer.Option(help="Form of the output.")] = "text",
+) -> None:
+    """Say which route takes a request, and why; or what a rule such as CCX101 is about.
+
+    Describe the request by its facts, or give its body with --request.
+    """
+    if _CODE.fullmatch(target) and not Path(target).exists():
+        _explain_rule(target.upper())
+        return
+    compiled = _compiled(Path(target), warn=False)
+    decider = Decider(compiled.table)
+    facts_given = {
+        "--tokens": tokens,
+        "--stream": stream,
+        "--tools": tools,
+        "--server-tool": server_tool,
+        "--thinking": thinking,
+        "--images": images,
+        "--body-field": body_field,
+    }
+    if request is not None:
+        doubled = [name for name, value in facts_given.items() if value is not None]
+        if doubled:
+            raise UsageError(f"{', '.join(doubled)}: --request already says that")
+        facts = read_request(
+            decider,
+            request,
+            path=url_path,
+            protocol=Protocol(protocol) if protocol is not None else None,
+            model=model,
+            client=client,
+            headers=header or [],
+            prefix=prefix,
+        )
+    else:
+        if url_path is not None:
+            raise UsageError("--path goes with --request", hint="ccx explain --request body.json --path /v1/messages")
+        facts = given(
+            decider,
+            protocol=Protocol(protocol or "messages"),
+            model=model,
+            tokens=tokens,
+            stream=bool(stream),
+            tools=bool(tools),
+            server_tools=server_tool or [],
+            thinking=bool(thinking),
+            images=bool(images),
+            client=client,
+            headers=header or [],
+            prefix=prefix,
+            body_fields=body_field or [],
+        )
+    trace = traced(decider, facts, sources=compiled.sources)
+    if output == "json":
+        typer.echo(json.dumps(as_data(trace, digest=compiled.digest), indent=2, ensure_ascii=False))
+        return
+    encoding = sys.stdout.encoding or "ascii"
+    signs = UNICODE if encoding.lower().replace("-", "").startswith("utf") else ASCII
+    text = as_text(trace, digest=compiled.digest, signs=signs)
+    typer.echo(text.encode(encoding, "backslashreplace").decode(encoding))
+
+
+def _explain_rule(code: str) -> None:
+    info = RULES.get(code)
+    if info is None:
+        raise UsageError(f"there is no rule {code}; there are {', '.join(sorted(RULES))}")
+    typer.echo(f"# {info.code} {info.name} ({info.severity})\n\n{info.doc.rstrip()}")
+
+
+def _compiled(path: Path, *, warn: bool) -> Compiled:
+    """The compiled spec. Errors, and warnings if asked to, go to standard error; an error ends the command."""
+    loaded = load(path)
+    compiled = compile_spec(loaded.spec, locations=loaded.locations) if loaded.spec is not None else None
+    found = loaded.diagnostics + (compiled.diagnostics if compiled is not None else ())
+    failed = compiled is None or has_errors(found)
+    if failed or warn:
+        _show(found)
+    if compiled is None or failed:
+        typer.echo(f"ccx: {path} is not valid", err=True)
+        raise typer.Exit(Exit.FINDINGS)
+    return compiled
+
+
+def _show(diagnostics: tuple[Diagnostic, ...]) -> None:
+    for found in diagnostics:
+        place = f"{found.file}:{found.span.line}:{found.span.col}"
+        typer.echo(f"{place}: {found.severity}: {found.message} [{found.code}]", err=True)
+        if found.suggestion or found.help:
+            typer.echo(f"    {found.help or 'write ' + str(found.suggestion)}", err=True)
