@@ -195,7 +195,7 @@ def _known_models(live: Live) -> frozenset[str]:
 
 
 def _note(telemetry: Telemetry, result: Result, reason: str, live: Live, status: Status) -> None:
-    telemetry.metrics.reloaded(result, digest=live.digest, at=status.at)
+    telemetry.metrics.reloaded(result, digest=live.digest, at=status.at, good=not status.problems)
     match result:
         case "applied":
             telemetry.log_event(

@@ -21,6 +21,30 @@ class CutError(Exception):
     """The client's connection must be cut: the body has begun and cannot say that it broke."""
 
 
+_BLANK_LINES = (b"\n\n", b"\r\n\r\n", b"\r\r")
+
+
+class Tail:
+    """Keeps back the event that has begun and not ended, so that a stream which breaks ends between two events: the
+    error that follows is then an event of its own, and not the garbled rest of another."""
+
+    __slots__ = ("held",)
+    LIMIT = 1024 * 1024
+
+    def __init__(self) -> None:
+        self.held = b""
+
+    def pass_on(self, chunk: bytes) -> bytes:
+        """What may go to the client now: all up to the end of the last whole event."""
+        if not self.held and chunk.endswith(b"\n\n"):
+            return chunk
+        data = self.held + chunk if self.held else chunk
+        ends = [at + len(mark) for mark in _BLANK_LINES if (at := data.rfind(mark)) >= 0]
+        end = max(ends, default=len(data) if len(data) > self.LIMIT else 0)
+        self.held = data[end:]
+        return data[:end]
+
+
 async def relay(endpoint: Endpoint, answer: Answer, exchange: Exchange, sender: Sender) -> str:
     """Give the client an answer. Returns the attempt's outcome: `ok` or a class of failure.
 
@@ -50,14 +74,20 @@ async def _stream(
     reply: Reply,
 ) -> str:
     observer, decoder = answer.observer, answer.decoder
+    tail = Tail()
+    first = answer.held[0] if len(answer.held) == 1 else b"".join(answer.held)
     await sender.start(answer.status, headers)
-    await sender.piece(answer.held[0] if len(answer.held) == 1 else b"".join(answer.held))
+    if observer is not None and decoder is None:
+        first = tail.pass_on(first)
+    if first:
+        await sender.piece(first)
     try:
         if observer is not None and decoder is None:
             feed, piece, pull = observer.feed, sender.piece, reply.next
             while chunk := await pull():
                 feed(chunk)
-                await piece(chunk)
+                if whole := tail.pass_on(chunk):
+                    await piece(whole)
         else:
             while chunk := await reply.next():
                 if observer is not None and decoder is not None:
@@ -65,6 +95,8 @@ async def _stream(
                 await sender.piece(chunk)
         if observer is not None and not observer.terminal and observer.error is None and decoder is None:
             raise BadReply("it ended early", stage="body")
+        if tail.held:
+            await sender.piece(tail.held)
     except UpstreamError as error:
         exchange.error_kind = "upstream_cut"
         if observer is None or decoder is not None:

@@ -108,7 +108,7 @@ class Reconciler:
             self._folders = candidate.folders
             stamp = self._stamp(candidate)
             if stamp == self._seen:
-                return self._done("unchanged", reason)
+                return self._done("unchanged", reason, problems=self.status.problems)
             self._seen = stamp
             if candidate.table is None:
                 return self._done("rejected", reason, problems=candidate.problems)
@@ -134,9 +134,8 @@ class Reconciler:
         status.at = time.time()
         if result == "applied":
             status.applied_at = status.at
-        if result != "unchanged" or status.result != "rejected":
-            status.result = result
-            status.problems = problems
+        status.result = "rejected" if problems else result
+        status.problems = problems
         self._note(result, reason, self._gateway.live, status)
         return result
 

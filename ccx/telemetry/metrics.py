@@ -145,11 +145,15 @@ class Metrics:
         if x.cache_write_tokens:
             self.tokens.labelled(channel, model, "cache_write").inc(x.cache_write_tokens)
 
-    def reloaded(self, result: ReloadResult, *, digest: str | None, at: float) -> None:
-        """Record a reload at unix time `at`; `digest` is of the table in service afterwards, None if there is none."""
+    def reloaded(self, result: ReloadResult, *, digest: str | None, at: float, good: bool = True) -> None:
+        """Record a reload at unix time `at`; `digest` is of the table in service afterwards, None if there is none.
+
+        `good` False: nothing changed, and what the files say is still not what is served.
+        """
         self._reloads.labelled(result).inc()
-        self._reload_ok.set(0 if result == "rejected" else 1)
-        if result != "rejected":
+        good = good and result != "rejected"
+        self._reload_ok.set(1 if good else 0)
+        if good:
             self._reload_at.set(at)
         self._config.clear()
         if digest is not None:
