@@ -9,32 +9,17 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from jsonschema import ValidationError
 
 from ccx.spec.diagnostics import Path
+from ccx.spec.finding import Finding
 from ccx.spec.schema import embedded
 from ccx.spec.wording import FORMS, KINDS, SYNONYMS, closest, kind_of, listed, show, where
 
 _NO_TARGETS: Final = frozenset({"to", "targets", "keys"})
 _SECTIONS: Final = frozenset(embedded()["properties"])
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something wrong at a path. `at_key` points at the key rather than the value; `scalar` may be said better by a
-    model, and `worded` is what a model's own parser says."""
-
-    path: Path
-    code: str
-    message: str
-    help: str | None = None
-    suggestion: str | None = None
-    at_key: bool = False
-    scalar: bool = False
-    worded: bool = False
 
 
 def explain(error: ValidationError, base: Path, document: Any) -> Iterator[Finding]:
@@ -116,7 +101,7 @@ def _meant(key: str, legal: Sequence[str], *, cutoff: float) -> str | None:
 
 def _missing_keys(error: ValidationError, path: Path, document: Any) -> Iterator[Finding]:
     schema: Any = error.schema
-    value: Any = value
+    value: Any = error.instance
     required: Any = error.validator_value
     # jsonschema reports each missing key by itself; the one meant is the one its message starts with.
     key = next(key for key in required if error.message.startswith(repr(key)))

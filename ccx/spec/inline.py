@@ -24,6 +24,7 @@ SHAPES: Final = re.compile(
       | AIza[A-Za-z0-9_-]{20,} | gsk_[A-Za-z0-9]{16,} | xai-[A-Za-z0-9]{16,} | hf_[A-Za-z0-9]{16,}
       | gh[pousr]_[A-Za-z0-9]{20,} | github_pat_[A-Za-z0-9_]{20,} | glpat-[A-Za-z0-9_-]{16,}
       | AKIA[A-Z0-9]{16} | xox[abprs]-[A-Za-z0-9-]{10,} | pplx-[A-Za-z0-9]{16,} | r8_[A-Za-z0-9]{16,}
+      | ccx-[A-Za-z0-9_-]{32,}
       | eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*
     )
     | (?i:\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{12,}
@@ -117,7 +118,7 @@ def _what(path: Path, text: str) -> tuple[str, str] | None:
     names = [part for part in path if isinstance(part, str)]
     last = names[-1] if names else ""
     plain = last.lower().replace("-", "").replace("_", "")
-    if len(path) >= 2 and path[0] == "clients" and plain == "key":
+    if path[:1] == ("clients",) and len(names) == 3 and plain in _TELLING:
         return "the client's key itself is written here", "`ccx keys new NAME` prints a key and its hash to write here"
     in_header = len(names) >= 2 and names[-2] in {"set", "header", "headers"}
     if in_header and last.lower() in AUTH_HEADERS:
@@ -126,9 +127,9 @@ def _what(path: Path, text: str) -> tuple[str, str] | None:
         return "the URL carries credentials", f"{reference}, holding the whole URL"
     if last in {"env", "file"} and SHAPES.search(text):
         return f"`{last}` holds what looks like the key itself", f"`{last}` names the place of the key: {reference}"
-    if names[:1] in (["channels"], ["admin"], ["defaults"], ["state"]) and not in_header and plain in _TELLING:
-        if "tags" not in names and text.strip() and text not in {"none", "off"}:
-            return "the secret itself is written here", reference
+    upstream = names[:1] in (["channels"], ["admin"], ["defaults"], ["state"]) and "tags" not in names
+    if upstream and not in_header and plain in _TELLING and text.strip() and text not in {"none", "off"}:
+        return "the secret itself is written here", reference
     if names[:1] == ["channels"] and "keys" in names[:-1] and plain in _LITERAL:
         return "the secret itself is written here", reference
     if SHAPES.search(text):

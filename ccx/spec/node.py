@@ -9,7 +9,6 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import (
     BaseModel,
     ConfigDict,
-    Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     StringConstraints,
@@ -21,11 +20,8 @@ from pydantic_core import CoreSchema, core_schema
 ENV_PATTERN: Final = r"^[A-Za-z_][A-Za-z0-9_]*$"
 NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
-Name = Annotated[
-    str,
-    StringConstraints(pattern=NAME_PATTERN),
-    Field(description="A name: letters, digits, dots, dashes and underscores, 64 at most. Names are identities."),
-]
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+"""Letters, digits, dots, dashes and underscores, 64 at most. Names are identities."""
 
 
 class Node(BaseModel):
@@ -36,7 +32,7 @@ class Node(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Short:
-    """A short form of a value: `expand` makes the full form, `show` adds the short one to the full one's JSON Schema."""
+    """A short form of a value. `expand` makes the full form of it; `show` adds it to the JSON Schema."""
 
     expand: Callable[[Any], Any]
     show: Callable[[JsonSchemaValue], JsonSchemaValue]

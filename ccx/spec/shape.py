@@ -20,13 +20,14 @@ from pydantic_core import ErrorDetails
 from ccx.spec.conditions import BadGlob
 from ccx.spec.diagnostics import Path
 from ccx.spec.document import Spec
-from ccx.spec.findings import Finding, explain
+from ccx.spec.finding import Finding
+from ccx.spec.findings import explain
 from ccx.spec.locations import Tree
 from ccx.spec.scalars import EmptyRange
 from ccx.spec.schema import embedded
+from ccx.spec.wording import show
 
 _ENTRIES: Final = {"routes": "Route", "tests": "RoutingTest", "channels": "Channel", "clients": "Client"}
-_NOT_NULL: Final = "the models read a missing value as absent; the schema has reported it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,11 @@ def _of_model(error: ErrorDetails, root: Tree) -> Finding:
                 path, "CCX106", message, help="write the digits only", suggestion=here.content.replace("_", "")
             )
         return Finding(path, code, message, help=advice or None, worded=True)
+    bounds = {"greater_than_equal": ("ge", "small", "least"), "less_than_equal": ("le", "large", "most")}
+    if error["type"] in bounds:
+        name, size, word = bounds[error["type"]]
+        message = f"{show(here.content)} is too {size}"
+        return Finding(path, "CCX110", message, help=f"the {word} is {error['ctx'][name]}")
     return Finding(path, "CCX110", error["msg"][:1].lower() + error["msg"][1:])
 
 

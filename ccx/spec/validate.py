@@ -1,31 +1,48 @@
 """From files to a spec: read, merge, check, and say everything that is wrong at once.
 
-Laws. `load` never raises for what files hold. A spec is there exactly when no diagnostic is an error.
+Laws. `load` never raises for what files hold. A spec is there exactly when no diagnostic is an error. One mistake is
+one diagnostic. No diagnostic and no excerpt shows a secret, not even one that should not have been written there.
+
+The order: the version before all else, since another one may give the same words another meaning; then secrets, so
+that nothing after them shows one; then the shape (JSON Schema, models); then references, exposure, and what has no
+effect yet. Later steps also look at documents that failed in earlier ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from ccx.spec.diagnostics import Diagnostic, diagnostic, has_errors, in_order
+from ccx.spec import diagnostics
+from ccx.spec.diagnostics import Diagnostic, has_errors, in_order
 from ccx.spec.document import Spec
-from ccx.spec.locations import Locations
+from ccx.spec.excerpts import Excerpts
+from ccx.spec.exposure import check_exposure, check_secrets
+from ccx.spec.finding import Finding, located
+from ccx.spec.inline import InlineSecrets, find_secrets
+from ccx.spec.locations import Locations, Tree
 from ccx.spec.merge import merge, version_of
+from ccx.spec.pending import check_pending
+from ccx.spec.references import check_references
+from ccx.spec.shape import Shape, check_shape
 from ccx.spec.source import Closure, Read, read_closure, read_file
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A spec as loaded. `spec` is None when a diagnostic is an error."""
+    """A spec as loaded. `spec` is None when a diagnostic is an error.
+
+    `excerpts` gives source lines for renderers, with secrets covered. `good` are the digests of entries that passed
+    the schema, for the next load.
+    """
 
     spec: Spec | None
     diagnostics: tuple[Diagnostic, ...]
     locations: Locations
     closure: Closure
+    excerpts: Excerpts
+    good: frozenset[bytes] = frozenset()
 
 
 def load(
@@ -37,23 +54,81 @@ def load(
 ) -> Loaded:
     """Load a spec with all it includes.
 
-    With `environ` also what the spec refers to outside itself is checked: secrets. `previous` is an earlier result for
-    the same path; work on unchanged parts is not done again.
+    With `environ`, what the spec refers to outside itself is checked too: its secrets. `previous` is an earlier result
+    for the same path; work on unchanged parts is not done again.
     """
     closure = read_closure(path, read=read, previous=previous.closure if previous else None)
-    found: list[Diagnostic] = list(closure.diagnostics)
     readable, wrong = version_of(closure)
-    found.extend(wrong)
-    root, wrong = merge(closure) if readable else (None, ())
-    found.extend(wrong)
+    found: list[Diagnostic] = [*closure.diagnostics, *wrong]
+    root, wrong = merge(closure)
     locations = Locations(root)
-    spec: Spec | None = None
-    if root is not None:
-        try:
-            spec = Spec.model_validate(root.value())
-        except ValidationError as error:
-            for one in error.errors(include_url=False, include_input=False, include_context=False):
-                place = locations.nearest(tuple(one["loc"]))
-                found.append(diagnostic("CCX110", one["msg"], file=place.file, span=place.span, path=tuple(one["loc"])))
+    secrets = find_secrets(root) if root is not None else InlineSecrets((), frozenset(), ())
+    shape: Shape | None = None
+    if readable:
+        found.extend(wrong)
+        found.extend(secrets.diagnostics)
+        if root is not None:
+            shape = check_shape(root, good=previous.good if previous else frozenset())
+            findings = _findings(
+                root, shape, secrets, closure=closure, environ=environ, broken=frozenset(_pointers(found))
+            )
+            found.extend(located(finding, locations) for finding in findings)
     ordered = in_order(found, files=[source.name for source in closure.sources])
-    return Loaded(None if has_errors(ordered) else spec, ordered, locations, closure)
+    return Loaded(
+        spec=shape.spec if shape is not None and not has_errors(ordered) else None,
+        diagnostics=ordered,
+        locations=locations,
+        closure=closure,
+        excerpts=Excerpts(closure.files, secrets.places),
+        good=shape.good if shape is not None else frozenset(),
+    )
+
+
+def extended(loaded: Loaded, more: Collection[Diagnostic]) -> Loaded:
+    """The same with further diagnostics, those of the compiler for one."""
+    ordered = in_order([*loaded.diagnostics, *more], files=[source.name for source in loaded.closure.sources])
+    return replace(loaded, spec=None if has_errors(ordered) else loaded.spec, diagnostics=ordered)
+
+
+def _pointers(found: Collection[Diagnostic]) -> list[str]:
+    return [one.pointer for one in found if one.pointer]
+
+
+def _findings(
+    root: Tree,
+    shape: Shape,
+    secrets: InlineSecrets,
+    *,
+    closure: Closure,
+    environ: Mapping[str, str] | None,
+    broken: Collection[str],
+) -> list[Finding]:
+    """All findings, without those about a place whose mistake has been named already."""
+    shaped = [finding for finding in shape.findings if not _about(finding.path, secrets.paths)]
+    excused: set[diagnostics.Path] = set()
+    for finding in shaped:
+        if finding.suggestion is not None and finding.at_key:
+            excused.add((*finding.path[:-1], finding.suggestion))
+        excused.add(finding.path)
+    for path in secrets.paths:
+        excused.update((*path[:depth], "keys") for depth in (2, 3))
+    findings = [
+        *shaped,
+        *check_references(root, complete=closure.complete, excused=excused),
+        *check_exposure(root),
+        *check_pending(root),
+    ]
+    if environ is not None:
+        findings.extend(check_secrets(root, environ=environ, directory=closure.directory))
+    wrong_shape = {finding.path for finding in shaped}
+    kept: list[Finding] = list(shaped)
+    for finding in findings[len(shaped) :]:
+        if _about(finding.path, secrets.paths) or finding.path in wrong_shape:
+            continue
+        kept.append(finding)
+    return [one for one in kept if diagnostics.pointer(one.path) not in broken]
+
+
+def _about(path: diagnostics.Path, secrets: Collection[diagnostics.Path]) -> bool:
+    """Whether a path is that of a secret, or one the secret lies under."""
+    return any(path[: len(secret)] == secret for secret in secrets)

@@ -107,15 +107,18 @@ def where(path: Path, document: Any) -> str:
     match path:
         case ("channels" | "clients" | "models" as section, str(name), *rest):
             inside = f", {name_path(tuple(rest))}" if rest else ""
-            return f"{section[:-1]} {name!r}{inside}"
+            return f"{section[:-1]} {show(name)}{inside}"
         case ("routes" | "tests" as section, int(index), *rest):
             entries = document.get(section, ()) if isinstance(document, dict) else ()
             entry = entries[index] if isinstance(entries, list) and index < len(entries) else None
-            name = entry.get("name") if isinstance(entry, dict) else None
+            called = entry.get("name") if isinstance(entry, dict) else None
             inside = f", {name_path(tuple(rest))}" if rest else ""
-            label = f"{section[:-1]} {name!r}" if isinstance(name, str) else f"{section}[{index}]"
+            label = f"{section[:-1]} {show(called)}" if isinstance(called, str) else f"{section}[{index}]"
             return label + inside
-    return name_path(path) if path else "the spec"
+        case ():
+            return "the spec"
+        case _:
+            return name_path(path)
 
 
 def closest(word: str, legal: Sequence[str]) -> str | None:

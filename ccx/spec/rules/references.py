@@ -120,4 +120,19 @@ REFERENCES: Final[tuple[RuleInfo, ...]] = (
         bad="server: {listen: 127.0.0.1:99999}",
         good="server: {listen: 127.0.0.1:3000}",
     ),
+    rule(
+        "CCX129",
+        "unknown-route",
+        severity="error",
+        summary="A test expects a route that does not exist.",
+        why="The test could never pass.",
+        bad="""
+        routes: [{name: default, to: [main]}]
+        tests: [{name: t, request: {model: m}, expect: {route: defualt}}]
+        """,
+        good="""
+        routes: [{name: default, to: [main]}]
+        tests: [{name: t, request: {model: m}, expect: {route: default}}]
+        """,
+    ),
 )
