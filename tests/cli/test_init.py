@@ -100,7 +100,7 @@ def test_every_three(first: str) -> None:
 
 @pytest.mark.parametrize("first", NAMES)
 def test_what_is_commented_out_is_valid_too(first: str) -> None:
-    for names in ([first], *([first, second] for second in NAMES if second != first)):
+    for names in ([first], *([first, second] for second in NAMES[NAMES.index(first) + 1 :])):
         text = text_of(names)
         examples = uncommented(text)
         table = compiled(examples)

@@ -77,6 +77,34 @@ ASKS: dict[str, list[Ask]] = {
 }
 
 
+DECISIONS: list[tuple[str, Facts, str | None, list[str]]] = [
+    # What an example's comments promise: the route, and the targets with what each is asked for.
+    ("quickstart", Facts(M, "failover"), "failover", ["flaky demo-fail-503", "demo failover"]),
+    ("quickstart", Facts(G, "gemini-2.5-pro"), "default", ["demo gemini-2.5-pro"]),
+    (
+        "claude-code",
+        Facts(M, "claude-opus-5"),
+        "claude",
+        ["anthropic claude-opus-5", "openrouter anthropic/claude-opus-5"],
+    ),
+    ("claude-code", Facts(M, "claude-haiku-4-5"), "background", ["anthropic claude-haiku-4-5"]),
+    ("claude-code", Facts(M, "claude-3-7"), "claude", ["anthropic claude-3-7"]),
+    ("claude-code", Facts(M, "gpt-5"), None, []),
+    (
+        "long-context",
+        Facts(M, "m", input_tokens=180_001),
+        "long-context",
+        ["openrouter google/gemini-2.5-pro", "deepseek deepseek-v4-pro"],
+    ),
+    ("long-context", Facts(M, "m", input_tokens=180_000), "default", ["anthropic m"]),
+    ("long-context", Facts(M, "m", input_tokens=1_999), "small-talk", ["deepseek deepseek-flash", "anthropic m"]),
+    ("long-context", Facts(M, "m", input_tokens=2_000), "default", ["anthropic m"]),
+    ("long-context", Facts(M, "m", input_tokens=9, tools=True), "default", ["anthropic m"]),
+    ("long-context", Facts(M, "m", input_tokens=9, thinking=True), "default", ["anthropic m"]),
+    ("split/ccx", Facts(R, "gpt-5.4", client="app"), "default", ["openai gpt-5.4"]),
+]
+
+
 @pytest.fixture(scope="module")
 def upstream() -> Iterator[str]:
     """The demo upstream on a port of this machine."""
@@ -117,7 +145,7 @@ def test_every_example_is_asked() -> None:
 @pytest.mark.parametrize("entry", ENTRIES, ids=name_of)
 def test_it_is_valid_and_compiles_without_a_finding(entry: Path) -> None:
     found = loaded(entry)
-    # Secrets are absent here; and team.yaml shows limits and budgets, which are checked before they are enforced.
+    # Secrets are absent here; team.yaml shows limits, budgets and tests, which this version checks and does not act on.
     expected = {"CCX407", NOT_YET} if name_of(entry) == "team" else {"CCX407"}
     assert {d.code for d in found.diagnostics} <= expected, found.diagnostics
     _, table = compiled(entry)
@@ -138,7 +166,17 @@ def test_every_route_is_asked(entry: Path) -> None:
     assert {route.name for route in spec.routes} <= asked
 
 
-@pytest.mark.parametrize("entry", ENTRIES, ids=name_of)
+@pytest.mark.parametrize(("name", "asked", "route", "targets"), DECISIONS)
+def test_it_decides_as_its_comments_say(name: str, asked: Facts, route: str | None, targets: list[str]) -> None:
+    _, table = compiled(EXAMPLES / f"{name}.yaml")
+    decision = Decider(table.table).decide(asked)
+    assert isinstance(decision, Decision)
+    assert (decision.route.name if decision.route is not None else None) == route
+    choices = [choice for step in decision.steps for choice in step.choices]
+    assert [f"{choice.channel.name} {choice.model or asked.model}" for choice in choices] == targets
+
+
+@pytest.mark.parametrize("entry", [EXAMPLES / "team.yaml"], ids=name_of)
 def test_its_own_routing_tests_hold(entry: Path) -> None:
     spec, table = compiled(entry)
     assert spec.tests
