@@ -20,6 +20,8 @@ def encode_head(call: Call, host: bytes, *, size: int) -> bytes:
     `host` is the value of the Host header, `size` the length of the body in bytes.
     Raises GatewayError for a target or header that is not one line, or that frames the message.
     """
+    if not call.target.startswith(b"/"):
+        raise GatewayError(500, "api_error", "the request to the upstream has no absolute path")
     lines = [b"%b %b HTTP/1.1" % (call.method, call.target), b"host: " + host]
     for name, value in call.headers:
         if name.lower() in _FRAMING or not name or b":" in name or b" " in name:
