@@ -80,7 +80,11 @@ class _Compilation:
             )
             for name, channel in root.channels.items()
         }
-        treatment = compile_treatment(root.defaults, report=partial(self._report, ("defaults",)))
+        treatment = compile_treatment(
+            root.defaults,
+            request=root.defaults.request,
+            report=partial(self._report, ("defaults",)),
+        )
         implicit = implicit_routes(channels.values(), treatment, fallback=not root.routes)
         declared = [
             compile_route(

@@ -180,22 +180,24 @@ def _policy(own: spec.RequestPolicy, inherited: spec.RequestPolicy, *, report: R
     prefix, replace = own.system.prefix, own.system.replace
     return table.RequestPolicy(
         max_output_tokens=cap if cap is not None else inherited.cap.max_output_tokens,
-        default=_texts({k: v for k, v in default.items() if k not in set_}, "default", report=report),
-        set=_texts(set_, "set", report=report),
+        default=_texts({k: v for k, v in default.items() if k not in set_}, "default", own=own.default, report=report),
+        set=_texts(set_, "set", own=own.set, report=report),
         drop=tuple(sorted(drop)),
         system_prefix=prefix if prefix is not None else inherited.system.prefix,
         system_replace=replace if replace is not None else inherited.system.replace,
     )
 
 
-def _texts(values: Mapping[str, Any], field: str, *, report: Report) -> table.Pairs:
-    """Values as canonical JSON text, sorted by name."""
+def _texts(values: Mapping[str, Any], field: str, *, own: Mapping[str, Any], report: Report) -> table.Pairs:
+    """Values as canonical JSON text, sorted by name. Of inherited ones is said where they are written, not here."""
     texts: list[tuple[str, str]] = []
     for name, value in sorted(values.items()):
         try:
             text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
         except (TypeError, ValueError):
-            report("CCX110", f"{value!r} has no form in JSON; a field of a request is JSON", ("request", field, name))
+            if name in own:
+                message = f"{value!r} has no form in JSON; a field of a request is JSON"
+                report("CCX110", message, ("request", field, name))
         else:
             texts.append((name, text))
     return tuple(texts)
@@ -232,7 +234,7 @@ def _check_protocols(
             "CCX208",
             f"the route {route.name!r} names {_list(unanswered)}, which none of its targets speaks; "
             f"they speak {_list(spoken)}",
-            ("when",),
+            ("when", "protocol") if route.when.protocol is not None else ("when",),
             help="ccx does not convert between protocols yet; add a target that speaks it, or do not name it.",
         )
     elif may == frozenset(Protocol) and not spoken & CHAT_PROTOCOLS:
