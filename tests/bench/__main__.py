@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import signal
 import sys
 import tempfile
@@ -249,8 +248,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     wanted = choose(options)
     more_descriptors()
-    # A stop from outside must clean up as Ctrl-C does.
-    signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    # A stop from outside cleans up as Ctrl-C does, also where a shell started this with SIGINT ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     code = 0
     with tempfile.TemporaryDirectory(prefix="ccx-bench-") as temporary:
         folder = options.keep or Path(temporary)

@@ -75,7 +75,7 @@ def small(model: str, *, stream: bool = False, protocol: Protocol = "messages", 
 
 @cache
 def agent(model: str, size: int, *, stream: bool = False, seed: str = "agent") -> bytes:
-    """A turn of a coding agent in Messages, of `size` bytes or a little more: 20 tools, 39 messages; fewer below 100 KB.
+    """A turn of a coding agent in Messages, of `size` bytes or some more: 20 tools, 39 messages; fewer below 100 KB.
 
     Another `seed` gives other text everywhere, so that nothing cached of one helps with another.
     """

@@ -104,10 +104,10 @@ def many_routes(count: int, upstream: int, *, mark: str = "a") -> str:
 
 
 def nginx(port: int, upstream: int, folder: Path) -> str:
-    """A reverse proxy with nothing buffered on the way back and as little else as possible."""
+    """A reverse proxy with nothing buffered on the way back and as little else as possible, in a single process."""
     return f"""\
 daemon off;
-worker_processes 1;
+master_process off;
 pid {folder}/nginx.pid;
 error_log {folder}/nginx-error.log;
 worker_rlimit_nofile 65536;
