@@ -252,7 +252,11 @@ def _tell_next(path: Path, upstreams: Sequence[Upstream], *, with_clients: bool)
 
 
 def client_lines(protocols: Sequence[Protocol], *, key: str) -> list[str]:
-    """The commands that point the usual clients of these protocols at the gateway, with this word for a key."""
+    """The commands that point the usual clients of these protocols at the gateway, with this word for a key.
+
+    Gemini CLI 0.61 takes a base URL in its environment for an authentication of its own, which it then refuses: the one
+    by API key has to be chosen in it once.
+    """
     origin = f"http://{LISTEN}"
     codex = f'name="ccx",base_url="{origin}/v1",wire_api="responses"' + (
         ',env_key="CCX_KEY"' if key.startswith("$") else ""
@@ -260,7 +264,7 @@ def client_lines(protocols: Sequence[Protocol], *, key: str) -> list[str]:
     lines = {
         Protocol.MESSAGES: f"ANTHROPIC_BASE_URL={origin} ANTHROPIC_AUTH_TOKEN={key} claude",
         Protocol.RESPONSES: f"codex -c model_provider=ccx -c 'model_providers.ccx={{{codex}}}'",
-        Protocol.GEMINI: f"GOOGLE_GEMINI_BASE_URL={origin} GEMINI_API_KEY={key} gemini",
+        Protocol.GEMINI: f"GOOGLE_GEMINI_BASE_URL={origin} GEMINI_API_KEY={key} gemini # /auth: API key",
         Protocol.CHAT: f"OPENAI_BASE_URL={origin}/v1 OPENAI_API_KEY={key} … # whatever uses the OpenAI SDK",
     }
     return [line for protocol, line in lines.items() if protocol in protocols]
