@@ -18,9 +18,10 @@ from ccx.routing.canonical import table_json
 from ccx.routing.compile import Compiled, compile_spec
 from ccx.routing.decide import Decider
 from ccx.routing.trace import explain as traced
-from ccx.spec.diagnostics import Diagnostic, has_errors
+from ccx.spec.diagnostics import has_errors
+from ccx.spec.render.text import render_findings
 from ccx.spec.rules import RULES
-from ccx.spec.validate import load
+from ccx.spec.validate import extended, load
 
 app = typer.Typer()
 
@@ -149,19 +150,13 @@ def _compiled(path: Path, *, warn: bool) -> Compiled:
     """The compiled spec. Errors, and warnings if asked to, go to standard error; an error ends the command."""
     loaded = load(path)
     compiled = compile_spec(loaded.spec, locations=loaded.locations) if loaded.spec is not None else None
-    found = loaded.diagnostics + (compiled.diagnostics if compiled is not None else ())
-    failed = compiled is None or has_errors(found)
-    if failed or warn:
-        _show(found)
+    if compiled is not None:
+        loaded = extended(loaded, compiled.diagnostics)
+    failed = compiled is None or has_errors(loaded.diagnostics)
+    if loaded.diagnostics and (failed or warn):
+        shown = render_findings(loaded.diagnostics, excerpts=loaded.excerpts, colour=sys.stderr.isatty())
+        typer.echo(shown.rstrip("\n"), err=True)
     if compiled is None or failed:
         typer.echo(f"ccx: {path} is not valid", err=True)
         raise typer.Exit(Exit.FINDINGS)
     return compiled
-
-
-def _show(diagnostics: tuple[Diagnostic, ...]) -> None:
-    for found in diagnostics:
-        place = f"{found.file}:{found.span.line}:{found.span.col}"
-        typer.echo(f"{place}: {found.severity}: {found.message} [{found.code}]", err=True)
-        if found.suggestion or found.help:
-            typer.echo(f"    {found.help or 'write ' + str(found.suggestion)}", err=True)

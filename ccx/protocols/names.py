@@ -31,3 +31,9 @@ class Operation(StrEnum):
 CHAT_PROTOCOLS: frozenset[Protocol] = frozenset(
     {Protocol.MESSAGES, Protocol.CHAT, Protocol.RESPONSES, Protocol.GEMINI},
 )
+
+RESERVED_SEGMENTS: frozenset[str] = frozenset(
+    {"v1", "v1beta", "v1alpha", "messages", "chat", "responses", "models", "tunedModels", "images", "embeddings"}
+    | {"health", "ready", "status", "metrics", "admin", "api"},
+)
+"""First segments of the gateway's own paths; none of them is a path prefix, whatever a spec says."""

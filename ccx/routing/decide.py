@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 
-from ccx.protocols.names import Protocol
+from ccx.protocols.names import RESERVED_SEGMENTS, Protocol
 from ccx.routing.conditions import (
     BodyField,
     Condition,
@@ -104,7 +104,10 @@ NO_ROUTE = Decision(None)
 
 
 class PrefixSet:
-    """The path prefixes a table serves: of channels, and of routes that ask for one. Membership only."""
+    """The path prefixes a table serves: of channels, and of routes that ask for one. Membership only.
+
+    A pattern such as `*` does not take in the gateway's own paths: `/v1/models` stays what it is.
+    """
 
     __slots__ = ("_patterns",)
 
@@ -114,7 +117,9 @@ class PrefixSet:
         self._patterns = tuple(sorted({p for globs in found for p in (globs.include or ("*",))}))
 
     def __contains__(self, prefix: object) -> bool:
-        return isinstance(prefix, str) and any(glob_matches(p, prefix) for p in self._patterns)
+        if not isinstance(prefix, str) or prefix in RESERVED_SEGMENTS:
+            return False
+        return any(glob_matches(p, prefix) for p in self._patterns)
 
 
 class Decider:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from ccx.protocols.names import Protocol
+from ccx.protocols.names import RESERVED_SEGMENTS, Protocol
 from ccx.routing.canonical import table_json
 from ccx.routing.compile import Compiled, compile_spec
 from ccx.routing.conditions import Direct, PrefixIn
@@ -21,6 +21,7 @@ from ccx.routing.globs import Globs
 from ccx.routing.table import Channel, Failover, Limits, PriceTier, RequestPolicy, Target, Tier, Timeouts
 from ccx.secrets import SecretRef
 from ccx.spec.document import Spec
+from ccx.spec.references import RESERVED_PREFIXES
 from tests.routing.test_compile_digest import full
 
 
@@ -222,6 +223,14 @@ def test_prefixes_come_first() -> None:
     assert (first.name, first.when, first.tiers) == ("@prefix-lab", PrefixIn(Globs(("lab",))), (Tier((Target("a"),)),))
     assert first.policy.max_output_tokens == second.policy.max_output_tokens == 1000
     assert "lab" in Decider(found.table).prefixes
+
+
+def test_the_gateways_own_paths_are_no_prefixes() -> None:
+    found = compiled(routes=[{"name": "r", "when": {"prefix": "!x"}, "to": ["demo"]}])
+    prefixes = Decider(found.table).prefixes
+    assert "anything" in prefixes
+    assert not any(segment in prefixes for segment in RESERVED_SEGMENTS)
+    assert RESERVED_PREFIXES <= RESERVED_SEGMENTS, "what the validator refuses is no prefix either"
 
 
 def test_a_request_that_names_its_channel_is_treated_as_any_route() -> None:
