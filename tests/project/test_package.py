@@ -70,7 +70,7 @@ def test_every_command_explains_itself(name: str) -> None:
     command = commands()[name]
     result = CliRunner().invoke(app, [name, "--help"])
     assert result.exit_code == 0, result.output
-    assert result.stdout.startswith(f"Usage: root {name} ")
+    assert result.stdout.startswith(f"Usage: ccx {name} ")
     assert command.help, "a docstring or help text"
     assert command.callback is not None
     assert command.callback.__doc__, "a docstring"
