@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import sys
 import time
@@ -20,7 +21,6 @@ from ccx.runtime.lastgood import LastGood, default_folder
 from ccx.runtime.live import PrepareError, prepare
 from ccx.runtime.loading import Loader, restore
 from ccx.runtime.reload import Candidate
-from ccx.spec.diagnostics import has_errors
 from ccx.spec.render.text import render_text
 
 app = typer.Typer()
@@ -52,14 +52,14 @@ def serve(
     candidate = loader.look()
     last_good = False
     if candidate.table is None:
-        _show(loader, path)
+        _show(loader)
         restored = None if require_valid else _restored(kept, loader)
         if restored is None:
             raise typer.Exit(Exit.FINDINGS)
         typer.echo(f"ccx: serving the last good contents instead, table {restored.digest[:12]}", err=True)
         candidate, last_good = restored, True
     elif worker is None:
-        _show(loader, path)
+        _show(loader)
     table = candidate.table
     assert table is not None  # noqa: S101 - one of the two branches above has seen to it
     try:
@@ -148,9 +148,8 @@ def _restored(kept: LastGood, loader: Loader) -> Candidate | None:
     return candidate
 
 
-def _show(loader: Loader, path: Path) -> None:
+def _show(loader: Loader) -> None:
     """Print what loading found, to standard error."""
-    if loader.diagnostics:
-        typer.echo(render_text(loader.diagnostics, sources=loader.sources, colour=sys.stderr.isatty()), err=True)
-    if has_errors(loader.diagnostics):
-        typer.echo(f"ccx: {path} is not valid", err=True)
+    if loader.report is not None and loader.report.diagnostics:
+        width = shutil.get_terminal_size().columns
+        typer.echo(render_text([loader.report], width=width, colour=sys.stderr.isatty()), err=True, nl=False)

@@ -8,6 +8,7 @@ clients only this machine may call, and only by a name of this machine, so that 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import ipaddress
 import zlib
@@ -41,7 +42,16 @@ HOP_BY_HOP = frozenset(
 )
 CREDENTIALS = (b"x-api-key", b"authorization", b"x-goog-api-key", b"api-key")
 _READ = frozenset(
-    {*CREDENTIALS, b"content-length", b"content-type", b"content-encoding", b"host", b"origin", b"connection"}
+    {
+        *CREDENTIALS,
+        b"connection",
+        b"content-encoding",
+        b"content-length",
+        b"content-type",
+        b"expect",
+        b"host",
+        b"origin",
+    },
 )
 # Not sent on: what belongs to this hop, what authenticates to ccx, and what a browser adds for us alone.
 _KEPT_BACK = HOP_BY_HOP | {
@@ -56,7 +66,10 @@ _KEPT_BACK = HOP_BY_HOP | {
     b"origin",
     b"referer",
 }
-OFF_LOOP_BYTES = 128 * 1024
+OFF_LOOP_BYTES = 16 * 1024
+DRAIN_SECONDS = 5.0
+# The rest of a body that is refused is not read: the connection ends.
+CLOSE: tuple[Header, ...] = ((b"connection", b"close"),)
 
 
 @dataclass(slots=True)
@@ -191,29 +204,20 @@ async def read_body(receive: Receive, inbound: Inbound, server: Server) -> bytes
     """The request's body, decompressed. Raises ClientError 400, 408, 413 or 415."""
     declared = inbound.read.get(b"content-length")
     if declared is not None and declared.isdigit() and int(declared) > server.max_body:
+        if b"expect" not in inbound.read:
+            await _drain(receive)
         raise _too_large(server.max_body)
-    message = await _within(receive, server)
-    body: bytes = message.get("body", b"")
-    if message.get("more_body", False):
-        parts, size = [body], len(body)
+    try:
         async with asyncio.timeout(server.body_timeout / 1000):
-            while message.get("more_body", False):
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientGone
-                part: bytes = message.get("body", b"")
-                size += len(part)
-                if size > server.max_body:
-                    raise _too_large(server.max_body)
-                parts.append(part)
-        body = b"".join(parts)
-    elif len(body) > server.max_body:
-        raise _too_large(server.max_body)
+            body = await _receive_all(receive, limit=server.max_body)
+    except TimeoutError:
+        message = f"The body did not arrive within {server.body_timeout / 1000:g} s (server.body_timeout)."
+        raise ClientError(408, "timeout", message, headers=CLOSE) from None
     encoding = inbound.read.get(b"content-encoding")
     if encoding is None or encoding.lower() in (b"", b"identity"):
         return body
     name = encoding.decode("latin-1").strip().lower()
-    if len(body) > OFF_LOOP_BYTES // 8:
+    if len(body) > OFF_LOOP_BYTES:
         return await asyncio.to_thread(decompress, body, name, limit=server.max_body)
     return decompress(body, name, limit=server.max_body)
 
@@ -222,19 +226,39 @@ class ClientGone(Exception):
     """The client went away before the request was whole."""
 
 
-async def _within(receive: Receive, server: Server) -> MutableMapping[str, Any]:
-    try:
-        async with asyncio.timeout(server.body_timeout / 1000):
-            message = await receive()
-    except TimeoutError:
-        raise ClientError(408, "timeout", f"The body did not arrive within {server.body_timeout // 1000} s.") from None
-    if message["type"] == "http.disconnect":
-        raise ClientGone
-    return message
+async def _receive_all(receive: Receive, *, limit: int) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        part: bytes = message.get("body", b"")
+        size += len(part)
+        if size > limit:
+            parts.clear()
+            await _drain(receive)
+            raise _too_large(limit)
+        if not message.get("more_body", False):
+            return part if not parts else b"".join((*parts, part))
+        parts.append(part)
+
+
+async def _drain(receive: Receive) -> None:
+    """Read on for a while, keeping nothing: an answer given while the client still sends would be lost in the reset."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(DRAIN_SECONDS):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientGone
+                if not message.get("more_body", False):
+                    return
 
 
 def _too_large(limit: int) -> ClientError:
-    return ClientError(413, "too_large", f"The body is larger than the {limit} bytes allowed here (server.max_body).")
+    message = f"The body is larger than the {limit} bytes allowed here (server.max_body)."
+    return ClientError(413, "too_large", message, headers=CLOSE)
 
 
 def decompress(body: bytes, encoding: str, *, limit: int) -> bytes:

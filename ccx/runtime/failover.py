@@ -127,8 +127,7 @@ async def _one(
 async def tell_failure(request: Request, failures: list[Failure], sender: Sender) -> None:
     """Tell the client of the most useful failure, in the upstream's own words where there are any."""
     exchange = request.exchange
-    ranked = sorted(failures, key=lambda failure: usefulness(failure.failure))
-    best = ranked[0]
+    best = max(failures, key=lambda failure: usefulness(failure.failure))
     exchange.error_kind = best.failure
     status = best.status
     if status is not None and status >= 400 and best.body:
@@ -152,8 +151,9 @@ class _Bodies:
         self._request = request
         self._made: dict[str | None, list[bytes]] = {}
         body, endpoint = request.body, request.endpoint
-        generate = isinstance(body, Body) and endpoint.operation is Operation.GENERATE
-        self._edits = edits(route.policy, endpoint.protocol, body) if generate else NO_EDITS
+        self._edits = NO_EDITS
+        if isinstance(body, Body) and endpoint.operation is Operation.GENERATE:
+            self._edits = edits(route.policy, endpoint.protocol, body)
 
     def pieces(self, choice: Choice) -> list[bytes]:
         """The body that asks for this choice's model."""

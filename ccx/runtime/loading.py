@@ -9,7 +9,8 @@ from pathlib import Path
 from ccx.routing.compile import compile_spec
 from ccx.runtime.lastgood import Kept
 from ccx.runtime.reload import Candidate
-from ccx.spec.diagnostics import Diagnostic
+from ccx.spec.diagnostics import Diagnostic, has_errors
+from ccx.spec.render.report import Report, report
 from ccx.spec.source import read_closure
 from ccx.spec.validate import Loaded, load
 
@@ -21,7 +22,7 @@ class Loader:
     def __init__(self, path: Path, environ: Mapping[str, str]) -> None:
         self.path = path
         self.folder = path.parent
-        self.diagnostics: tuple[Diagnostic, ...] = ()
+        self.report: Report | None = None
         self._environ = environ
         self._loaded: Loaded | None = None
         self._candidate: Candidate | None = None
@@ -33,31 +34,32 @@ class Loader:
             if closure.digest == self._loaded.closure.digest:
                 return self._candidate
         loaded = load(self.path, environ=self._environ, previous=self._loaded)
-        candidate, self.diagnostics = candidate_of(loaded)
+        candidate, more = candidate_of(loaded)
+        self.report = report(loaded, more)
         self._loaded, self._candidate = loaded, candidate
         return candidate
 
 
 def candidate_of(loaded: Loaded) -> tuple[Candidate, tuple[Diagnostic, ...]]:
-    """Compile what was loaded; with all diagnostics of loading and compiling."""
+    """Compile what was loaded; with what the compiler found."""
     closure = loaded.closure
-    diagnostics = loaded.diagnostics
+    found: tuple[Diagnostic, ...] = ()
     table, digest = None, ""
     if loaded.spec is not None:
         compiled = compile_spec(loaded.spec, locations=loaded.locations)
-        diagnostics = (*diagnostics, *compiled.diagnostics)
-        if not any(d.severity == "error" for d in compiled.diagnostics):
+        found = compiled.diagnostics
+        if not has_errors(found):
             table, digest = compiled.table, compiled.digest
     folders = {source.real.parent for source in closure.sources} | {closure.directory}
     candidate = Candidate(
         stamp=closure.digest,
         table=table,
         digest=digest,
-        problems=tuple(brief(d) for d in diagnostics if d.severity == "error"),
+        problems=tuple(brief(d) for d in (*loaded.diagnostics, *found) if d.severity == "error"),
         folders=tuple(sorted(folders)),
         files={str(source.real): source.data for source in closure.sources},
     )
-    return candidate, diagnostics
+    return candidate, found
 
 
 def brief(found: Diagnostic) -> str:

@@ -103,7 +103,14 @@ async def _stream(
             raise CutError(str(error)) from error
         message = f"The upstream's stream broke off: {error}."
         await sender.piece(
-            render_stream_error(endpoint.protocol, kind="api_error", message=message, request_id=exchange.request_id),
+            render_stream_error(
+                endpoint.protocol,
+                kind="api_error",
+                message=message,
+                request_id=exchange.request_id,
+                sequence_number=observer.next_sequence_number,
+                response_id=observer.response_id,
+            ),
         )
         await sender.end()
         return "timeout" if error.stage in ("idle", "total") else "server_error"
