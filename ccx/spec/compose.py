@@ -151,6 +151,10 @@ def _syntax(error: MarkedYAMLError, text: str, *, file: str) -> Diagnostic:
     span = Span(line + 1, col + 1, line + 1, col + 1 + (1 if col < len(source) else 0))
     related: tuple[Related, ...] = ()
     start = error.context_mark
+    if ("end of stream" in problem or "<stream end>" in problem) and start is not None:
+        # Where it should have ended no one knows; where it began is what one looks for.
+        line, col = start.line, start.column
+        span = Span(line + 1, col + 1, line + 1, col + 2)
     if start is not None and (start.line, start.column) < (line, col):
         at = Span(start.line + 1, start.column + 1, start.line + 1, start.column + 2)
         related = (Related(at, file, "it starts here"),)
@@ -266,12 +270,11 @@ class _Composer:
                 )
                 return 0
             digits = text.lstrip("+-")
-            if digits.startswith("0") and len(digits) > 1:
-                octal = f", and YAML 1.1 read it as {int(digits, 8)}" if not set(digits) & {"8", "9"} else ""
+            if len(digits) > 1 and digits.startswith("0") and not set(digits) & {"8", "9"} and int(digits) > 7:
                 self.found.append(
                     diagnostic(
                         "CCX106",
-                        f"{text} is {int(text)} here{octal}",
+                        f"{text} is {int(text)} here, and YAML 1.1 read it as {int(digits, 8)}",
                         file=self.file,
                         span=span,
                         help="write the number without leading zeros, or in quotes if it is text",
@@ -355,7 +358,8 @@ class _Composer:
         self.aliased += tree.size
         if self.aliased > MAX_ALIASED:
             self.refuse(event, f"aliases make more than {MAX_ALIASED:,} values", "use fewer", code="CCX115")
-        if len(self.frames) + tree.height > MAX_DEPTH:
+        levels = tree.height + 1 if isinstance(tree.content, dict | tuple) else 0
+        if len(self.frames) + levels > MAX_DEPTH:
             self.refuse(event, f"nested deeper than {MAX_DEPTH} levels", "flatten it", code="CCX115")
         self.put(tree, None)
 

@@ -38,7 +38,7 @@ Glob = Annotated[
 ]
 Globs = Annotated[tuple[Glob, ...], Listed, Field(min_length=1)]
 ProtocolName = Literal["messages", "chat", "responses", "gemini", "images", "embeddings"]
-HEADER_PATTERN: Final = r"^[a-z0-9!#$%&'*+.^_`|~-]+$"
+HEADER_PATTERN: Final = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"
 HeaderName = Annotated[str, StringConstraints(pattern=HEADER_PATTERN, to_lower=True)]
 FIELD_PATTERN: Final = r"^[A-Za-z_][A-Za-z0-9_-]*(\.[A-Za-z_][A-Za-z0-9_-]*)*$"
 FieldPath = Annotated[str, StringConstraints(pattern=FIELD_PATTERN)]

@@ -130,10 +130,11 @@ def check_secrets(root: Tree, *, environ: Mapping[str, str], directory: FilePath
         try:
             resolve(ref, environ=environ, read=lambda name: read_file(FilePath(name)))
         except (SecretError, ValueError) as error:
-            yield Finding(at, "CCX407", str(error), help="`ccx serve` needs it; elsewhere it may be absent")
+            message = str(error) if file is None else str(error).replace(ref.name, file)
+            yield Finding(at, "CCX407", message, help="`ccx serve` needs it; elsewhere it may be absent")
             continue
         if ref.kind == "file" and FilePath(ref.name).stat().st_mode & stat.S_IROTH:
-            message = f"every user of this machine may read {show(ref.name)}"
+            message = f"every user of this machine may read {show(file)}"
             yield Finding(at, "CCX408", message, help="chmod o-r")
 
 

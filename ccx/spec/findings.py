@@ -28,6 +28,9 @@ def explain(error: ValidationError, base: Path, document: Any) -> Iterator[Findi
     value: Any = error.instance
     rule: Any = error.validator_value
     schema: Any = error.schema
+    if list(error.absolute_schema_path)[-2:-1] == ["propertyNames"]:
+        yield _bad_name(error, path)
+        return
     match error.validator:
         case "anyOf":
             yield from _of_union(error, path, base, document)
@@ -37,8 +40,6 @@ def explain(error: ValidationError, base: Path, document: Any) -> Iterator[Findi
             yield from _unknown_keys(error, path, document)
         case "required":
             yield from _missing_keys(error, path, document)
-        case "propertyNames":
-            yield from _bad_name(error, path)
         case "type":
             yield _wrong_type(value, [rule] if isinstance(rule, str) else list(rule), path)
         case "enum" | "const":
@@ -105,8 +106,6 @@ def _missing_keys(error: ValidationError, path: Path, document: Any) -> Iterator
     required: Any = error.validator_value
     # jsonschema reports each missing key by itself; the one meant is the one its message starts with.
     key = next(key for key in required if error.message.startswith(repr(key)))
-    if path == () and key == "version":
-        return  # checked before all else
     legal = list(schema.get("properties", {}))
     missing = [one for one in required if one not in value]
     free = [one for one in legal if one not in value]
@@ -123,12 +122,12 @@ def _missing_keys(error: ValidationError, path: Path, document: Any) -> Iterator
     yield Finding((*path, key), "CCX108", message, help=f"`{key}`: {description}" if description else None)
 
 
-def _bad_name(error: ValidationError, path: Path) -> Iterator[Finding]:
+def _bad_name(error: ValidationError, path: Path) -> Finding:
     # The path ends at the mapping; the instance is the key.
     name: Any = error.instance
     schema: Any = error.schema
     what, form = FORMS.get(str(error.validator_value), ("a legal name here", schema.get("description")))
-    yield Finding((*path, name), "CCX110", f"{show(name)} is not {what}", help=form, at_key=True)
+    return Finding((*path, name), "CCX110", f"{show(name)} is not {what}", help=form, at_key=True)
 
 
 def _fits(value: Any, kind: str) -> bool:
@@ -136,15 +135,15 @@ def _fits(value: Any, kind: str) -> bool:
     return actual == kind or (kind == "number" and actual == "integer")
 
 
-def _wrong_type(value: Any, kinds: list[str], path: Path) -> Finding:
-    wanted = " or ".join(dict.fromkeys(KINDS[kind] for kind in kinds))
+def _wrong_type(value: Any, kinds: list[str], path: Path, *, wanted: Sequence[str] = ()) -> Finding:
+    words = " or ".join(dict.fromkeys(wanted or [KINDS[kind] for kind in kinds]))
     if value is None:
         return Finding(
-            path, "CCX109", f"{_named(path)} has no value", help=f"write {wanted}, or remove the key", at_key=True
+            path, "CCX109", f"{_named(path)} has no value", help=f"write {words}, or remove the key", at_key=True
         )
     got = KINDS[kind_of(value)]
     shown = f"{got} {show(value)}" if isinstance(value, str) else show(value)
-    message = f"{_named(path)} takes {wanted}, not {shown}"
+    message = f"{_named(path)} takes {words}, not {shown}"
     if isinstance(value, str):
         if "boolean" in kinds and value.lower() in {"yes", "no", "on", "off", "y", "n", "true", "false"}:
             truth = "true" if value.lower() in {"yes", "on", "y", "true"} else "false"
@@ -203,7 +202,8 @@ def _of_union(error: ValidationError, path: Path, base: Path, document: Any) -> 
         what, form = forms[0] if forms else ("legal here", None)
         yield Finding(path, "CCX110", f"{show(value)} is not {what}", help=form, scalar=True)
         return
-    yield _wrong_type(value, kinds, path)
+    structured = [KINDS[kind] for branch in branches for kind in _types(branch) if "const" not in branch]
+    yield _wrong_type(value, kinds, path, wanted=[*structured, *(f"`{word}`" for word in legal)])
 
 
 def _branch(value: Any, branches: Sequence[Mapping[str, Any]]) -> int | None:

@@ -41,6 +41,7 @@ _AFTER_NAME: Final = re.compile(
     (?P<value>(?:"[^"]{6,}"?|'[^']{6,}'?|[^\s{\[\]},\#"'&*|>][^\s,}\]]{5,}))"""
 )
 _WHOLE: Final = re.compile(r"""(?i)(["']?\b(?:proxy-)?(?:authorization|cookie)["']?\s*[:=]\s*)([^\s{\[].*)$""")
+_WORD: Final = re.compile(r"[A-Za-z0-9]{4}")
 _LITERAL: Final = frozenset({"value", "literal", "plain", "raw", "text", "inline"})
 MASK: Final = "•"
 
@@ -121,7 +122,7 @@ def _what(path: Path, text: str) -> tuple[str, str] | None:
     if path[:1] == ("clients",) and len(names) == 3 and plain in _TELLING:
         return "the client's key itself is written here", "`ccx keys new NAME` prints a key and its hash to write here"
     in_header = len(names) >= 2 and names[-2] in {"set", "header", "headers"}
-    if in_header and last.lower() in AUTH_HEADERS:
+    if in_header and last.lower() in AUTH_HEADERS and _WORD.search(text):
         return f"the header {last!r} carries a secret", "keys belong to the channel's `keys`, which is a reference"
     if _CREDENTIALS.search(text) or _QUERY_KEY.search(text):
         return "the URL carries credentials", f"{reference}, holding the whole URL"

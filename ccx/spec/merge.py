@@ -35,10 +35,9 @@ def version_of(closure: Closure) -> tuple[bool, tuple[Diagnostic, ...]]:
                         "CCX117",
                         "the version of the spec language is not written",
                         file=source.name,
-                        span=Span(source.tree.span.line, source.tree.span.col, source.tree.span.line, 2),
+                        span=Span(*(source.tree.span.line, source.tree.span.col) * 2),
                         path=("version",),
                         help=f"start the file with `version: {VERSION}`",
-                        suggestion=f"version: {VERSION}",
                     )
                 )
             continue

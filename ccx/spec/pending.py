@@ -73,11 +73,10 @@ def check_pending(root: Tree) -> Iterator[Finding]:
         if not places:
             continue
         more = f" ({len(places)} places)" if len(places) > 1 else ""
-        verb = "have" if part.endswith("s") and part != "on_loss" else "has"
         yield Finding(
             places[0],
             "CCX510",
-            f"{part} {verb} no effect in this version of ccx{more}: {rows[0].instead}",
+            f"no effect in this version of ccx: {part}{more}; {rows[0].instead}",
             at_key=True,
             also=tuple((place, "and here") for place in places[1 : _ALSO_SHOWN + 1]),
         )

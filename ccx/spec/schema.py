@@ -13,7 +13,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
-from ccx.spec.conditions import HEADER_PATTERN
 from ccx.spec.document import Spec
 from ccx.spec.scalars import COUNT_PATTERN, DURATION_PATTERN, SIZE_PATTERN
 
@@ -86,8 +85,6 @@ def _convert(node: Any) -> Any:
     if out.get("type") == "array" and "minLength" in out:
         out["minItems"] = out.pop("minLength")
     _close_names(out)
-    if out.get("pattern") == HEADER_PATTERN:
-        out["pattern"] = HEADER_PATTERN.replace("a-z", "A-Za-z")
     if "$ref" in out and len(out) > 1:
         # Draft-07 ignores what stands beside a $ref.
         out = {"allOf": [{"$ref": out.pop("$ref")}], **out}

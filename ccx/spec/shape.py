@@ -19,7 +19,7 @@ from pydantic_core import ErrorDetails
 
 from ccx.spec.conditions import BadGlob
 from ccx.spec.diagnostics import Path
-from ccx.spec.document import Spec
+from ccx.spec.document import VERSION, Spec
 from ccx.spec.finding import Finding
 from ccx.spec.findings import explain
 from ccx.spec.locations import Tree
@@ -27,6 +27,7 @@ from ccx.spec.scalars import EmptyRange
 from ccx.spec.schema import embedded
 from ccx.spec.wording import show
 
+_SCHEMA_SAYS: Final = frozenset({"extra_forbidden", "missing", "literal_error"})
 _ENTRIES: Final = {"routes": "Route", "tests": "RoutingTest", "channels": "Channel", "clients": "Client"}
 
 
@@ -44,9 +45,13 @@ def check_shape(root: Tree, *, good: frozenset[bytes] = frozenset()) -> Shape:
     document = root.value()
     if not isinstance(document, dict):
         raise TypeError("a document is a mapping")
+    document.setdefault("version", VERSION)  # a missing one is reported before all else
     findings, passed = _by_schema(document, good=good)
     spec, raised = _by_models(document)
+    shaped = bool(findings)
     for one in raised:
+        if shaped and (one["type"] in _SCHEMA_SAYS or one["type"].endswith("_type")):
+            continue  # the schema knows all of these, and which branch of a union was meant
         finding = _of_model(one, root)
         kept = _better(finding, findings)
         if kept is not None:
@@ -121,9 +126,8 @@ def _of_model(error: ErrorDetails, root: Tree) -> Finding:
         message, _, advice = str(cause).partition("; ")
         if code == "CCX110" and isinstance(here.content, str) and here.plain and _grouped(here.content):
             message = f"`{here.content}` is text in YAML 1.2"
-            return Finding(
-                path, "CCX106", message, help="write the digits only", suggestion=here.content.replace("_", "")
-            )
+            digits = here.content.replace("_", "")
+            return Finding(path, "CCX106", message, help=f"write `{digits}`", suggestion=digits, worded=True)
         return Finding(path, code, message, help=advice or None, worded=True)
     bounds = {"greater_than_equal": ("ge", "small", "least"), "less_than_equal": ("le", "large", "most")}
     if error["type"] in bounds:

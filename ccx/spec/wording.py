@@ -24,7 +24,6 @@ FORMS: Final[Mapping[str, tuple[str, str]]] = {
     URL_PATTERN: ("the address of an upstream", "write it like https://api.example.com/v1"),
     PROXY_PATTERN: ("the address of a proxy", "write it like http://proxy.example.com:3128, or socks5://host:1080"),
     HEADER_PATTERN: ("the name of a header", "write it like x-team"),
-    HEADER_PATTERN.replace("a-z", "A-Za-z"): ("the name of a header", "write it like x-team"),
     FIELD_PATTERN: ("a field of the body", "write a dotted path like metadata.tier"),
     LISTEN_PATTERN: ("an address to listen on", "write host and port like 127.0.0.1:3000 or [::1]:3000"),
     SHA256_PATTERN: ("a SHA-256", "64 lower-case hexadecimal digits; `ccx keys new NAME` prints a key and its hash"),
