@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import cast, get_args
 
 import pytest
 from hypothesis import given
@@ -14,151 +14,159 @@ from ccx.upstream.rules import RULES
 
 CLASSES = get_args(FailureClass)
 
-# dialect, status, type, code, status text, message, class
-CASES: list[tuple[str, int, str | None, str | None, str | None, str | None, FailureClass | None]] = [
-    ("anthropic", 200, None, None, None, None, None),
-    ("anthropic", 204, None, None, None, None, None),
-    ("anthropic", 400, "invalid_request_error", None, None, "max_tokens: Field required", "bad_request"),
-    ("anthropic", 400, "invalid_request_error", None, None, "prompt is too long: 9 tokens > 8 maximum", "context_window"),
-    ("anthropic", 400, "invalid_request_error", None, None, "input length and `max_tokens` exceed context limit", "context_window"),
-    ("anthropic", 400, "invalid_request_error", None, None, "the field says: prompt is too long", "bad_request"),
-    ("anthropic", 400, "invalid_request_error", None, None, "Your credit balance is too low to use", "quota"),
-    ("anthropic", 400, "invalid_request_error", None, None, "You have reached your specified API usage limits.", "quota"),
-    ("anthropic", 400, "invalid_request_error", None, None, "Output blocked by content filtering policy", "content_filter"),
-    ("anthropic", 401, "authentication_error", None, None, "invalid x-api-key", "auth"),
-    ("anthropic", 402, "billing_error", None, None, None, "quota"),
-    ("anthropic", 429, "billing_error", None, None, "spend limit", "quota"),
-    ("anthropic", 403, "permission_error", None, None, None, "auth"),
-    ("anthropic", 404, "not_found_error", None, None, "model: claude-0", "model_not_found"),
-    ("anthropic", 404, "not_found_error", None, None, "File not found: file_1", "bad_request"),
-    ("anthropic", 413, "request_too_large", None, None, None, "bad_request"),
-    ("anthropic", 429, "rate_limit_error", None, None, None, "rate_limit"),
-    ("anthropic", 500, "api_error", None, None, None, "server_error"),
-    ("anthropic", 504, "timeout_error", None, None, None, "timeout"),
-    ("anthropic", 529, "overloaded_error", None, None, "Overloaded", "overloaded"),
-    ("anthropic", 200, "overloaded_error", None, None, "Overloaded", "overloaded"),
-    ("anthropic", 200, "rate_limit_error", None, None, None, "rate_limit"),
-    ("anthropic", 200, "invalid_request_error", None, None, "x", "bad_request"),
-    ("anthropic", 200, "api_error", None, None, "x", "server_error"),
-    ("openai", 400, "invalid_request_error", "context_length_exceeded", None, None, "context_window"),
-    ("openai", 400, "image_generation_user_error", "moderation_blocked", None, None, "content_filter"),
-    ("openai", 400, "invalid_request_error", "content_policy_violation", None, None, "content_filter"),
-    ("openai", 400, "invalid_request_error", "unknown_parameter", None, None, "bad_request"),
-    ("openai", 401, "invalid_request_error", "invalid_api_key", None, None, "auth"),
-    ("openai", 403, None, "unsupported_country_region_territory", None, None, "auth"),
-    ("openai", 404, "invalid_request_error", "model_not_found", None, None, "model_not_found"),
-    ("openai", 404, "invalid_request_error", None, None, "Item with id 'rs_1' not found.", "bad_request"),
-    ("openai", 429, "insufficient_quota", "insufficient_quota", None, None, "quota"),
-    ("openai", 429, "usage_limit_reached", None, None, None, "quota"),
-    ("openai", 429, "tokens", "rate_limit_exceeded", None, None, "rate_limit"),
-    ("openai", 429, "requests", None, None, None, "rate_limit"),
-    ("openai", 500, "server_error", None, None, None, "server_error"),
-    ("openai", 503, "server_error", None, None, None, "overloaded"),
-    ("openai", 503, None, "slow_down", None, None, "overloaded"),
-    ("openai", 200, None, "server_error", None, "response.failed", "server_error"),
-    ("openai", 200, None, "rate_limit_exceeded", None, None, "rate_limit"),
-    ("azure", 400, None, "content_filter", None, None, "content_filter"),
-    ("azure", 404, "invalid_request_error", "DeploymentNotFound", None, None, "model_not_found"),
-    ("azure", 429, None, "RateLimitReached", None, None, "rate_limit"),
-    ("azure", 400, None, "context_length_exceeded", None, None, "context_window"),
-    ("gemini", 400, None, "400", "INVALID_ARGUMENT", "Function call is missing", "bad_request"),
-    ("gemini", 400, None, "400", "INVALID_ARGUMENT", "The input token count (2) exceeds the maximum", "context_window"),
-    ("gemini", 400, "API_KEY_INVALID", "400", "INVALID_ARGUMENT", "API key not valid.", "auth"),
-    ("gemini", 400, None, "400", "INVALID_ARGUMENT", "API key not valid.", "auth"),
-    ("gemini", 400, None, "400", "FAILED_PRECONDITION", "User location is not supported", "auth"),
-    ("gemini", 403, None, "403", "PERMISSION_DENIED", None, "auth"),
-    ("gemini", 404, None, "404", "NOT_FOUND", "models/x is not found", "model_not_found"),
-    ("gemini", 429, None, "429", "RESOURCE_EXHAUSTED", None, "rate_limit"),
-    ("gemini", 500, None, "500", "INTERNAL", None, "server_error"),
-    ("gemini", 503, None, "503", "UNAVAILABLE", None, "overloaded"),
-    ("gemini", 504, None, "504", "DEADLINE_EXCEEDED", None, "timeout"),
-    ("gemini", 200, None, "503", "UNAVAILABLE", None, "overloaded"),
-    ("deepseek", 402, "unknown_error", "invalid_request_error", None, "Insufficient Balance", "quota"),
-    ("deepseek", 400, "invalid_request_error", None, None, "Content Exists Risk", "content_filter"),
-    ("deepseek", 400, "invalid_request_error", None, None, "Model Not Exist", "model_not_found"),
-    ("deepseek", 400, "invalid_request_error", None, None, "This model's maximum context length is 9", "context_window"),
-    ("deepseek", 422, None, None, None, None, "bad_request"),
-    ("openrouter", 402, None, "402", None, "Insufficient credits", "quota"),
-    ("openrouter", 403, None, "403", None, "openai/x requires moderation on OpenAI. Your input was flagged", "content_filter"),
-    ("openrouter", 403, None, "403", None, "Key limit exceeded (total limit)", "quota"),
-    ("openrouter", 403, None, "403", None, "Forbidden", "auth"),
-    ("openrouter", 400, None, "400", None, "foo/bar is not a valid model ID", "model_not_found"),
-    ("openrouter", 404, None, "404", None, "No endpoints found for foo/bar.", "model_not_found"),
-    ("openrouter", 408, None, "408", None, None, "timeout"),
-    ("openrouter", 502, None, "502", None, "Provider returned error", "server_error"),
-    ("openrouter", 503, None, "503", None, "No available model provider", "overloaded"),
-    ("openrouter", 200, None, "429", None, "Provider returned error", "rate_limit"),
-    ("openrouter", 200, None, "502", None, "Provider disconnected", "server_error"),
-    ("groq", 413, "tokens", "rate_limit_exceeded", None, "Request too large for model", "rate_limit"),
-    ("groq", 413, "invalid_request_error", "request_too_large", None, None, "bad_request"),
-    ("groq", 498, None, "capacity_exceeded", None, None, "overloaded"),
-    ("groq", 498, None, None, None, None, "overloaded"),
-    ("groq", 400, "invalid_request_error", "tool_use_failed", None, None, "server_error"),
-    ("groq", 400, "invalid_request_error", "model_decommissioned", None, None, "model_not_found"),
-    ("mistral", 429, "invalid_request_error", None, None, "Service tier capacity exceeded for this model.", "overloaded"),
-    ("mistral", 429, "service_tier_capacity_exceeded", "3505", None, None, "overloaded"),
-    ("mistral", 429, "rate_limited", "1300", None, "Rate limit exceeded", "rate_limit"),
-    ("mistral", 400, "invalid_model", "1500", None, "Invalid model: x", "model_not_found"),
-    ("mistral", 400, "invalid_request_error", "3051", None, "Prompt contains 9 tokens", "context_window"),
-    ("mistral", 422, None, None, None, None, "bad_request"),
-    ("xai", 400, None, "Client specified an invalid argument", None, "Incorrect API key provided: xa***yz.", "auth"),
-    ("xai", 400, None, "Client specified an invalid argument", None, "This model's maximum prompt length is 9", "context_window"),
-    ("xai", 429, None, "Some resource has been exhausted", None, "Your team 1 has either used all available credits", "quota"),
-    ("xai", 429, None, "Some resource has been exhausted", None, "Too many requests", "rate_limit"),
-    ("xai", 403, None, None, None, "Content violates usage guidelines.", "content_filter"),
-    ("dashscope", 400, "Arrearage", "Arrearage", None, None, "quota"),
-    ("dashscope", 400, "data_inspection_failed", "data_inspection_failed", None, None, "content_filter"),
-    ("dashscope", 400, "DataInspectionFailed", None, None, None, "content_filter"),
-    ("dashscope", 401, "invalid_request_error", "invalid_api_key", None, None, "auth"),
-    ("dashscope", 403, "AllocationQuota.FreeTierOnly", "AllocationQuota.FreeTierOnly", None, None, "quota"),
-    ("dashscope", 404, "invalid_request_error", "model_not_found", None, None, "model_not_found"),
-    ("dashscope", 429, "limit_requests", "limit_requests", None, None, "rate_limit"),
-    ("dashscope", 429, "insufficient_quota", "insufficient_quota", None, None, "rate_limit"),
-    ("dashscope", 400, "invalid_request_error", "invalid_parameter_error", None, "Range of input length should be [1, 9]", "context_window"),
-    ("dashscope", 400, None, None, None, "<400> InternalError.Algo.InvalidParameter: Range of input length should be [1, 9]", "context_window"),
-    ("zhipu", 429, None, "1113", None, None, "quota"),
-    ("zhipu", 400, None, "1301", None, None, "content_filter"),
-    ("zhipu", 429, None, "1302", None, None, "rate_limit"),
-    ("zhipu", 429, None, "1308", None, None, "quota"),
-    ("zhipu", 429, None, "1312", None, None, "overloaded"),
-    ("zhipu", 400, None, "1211", None, None, "model_not_found"),
-    ("zhipu", 400, None, "1261", None, None, "context_window"),
-    ("zhipu", 401, None, "1002", None, None, "auth"),
-    ("zhipu", 200, None, "1234", None, None, "server_error"),
-    ("moonshot", 400, "content_filter", None, None, None, "content_filter"),
-    ("moonshot", 429, "engine_overloaded_error", None, None, None, "overloaded"),
-    ("moonshot", 429, "exceeded_current_quota_error", None, None, None, "quota"),
-    ("moonshot", 429, "rate_limit_reached_error", None, None, None, "rate_limit"),
-    ("moonshot", 401, "incorrect_api_key_error", None, None, None, "auth"),
-    ("moonshot", 400, "invalid_request_error", None, None, "Invalid request: Your request exceeded model token limit: 9", "context_window"),
-    ("ollama", 404, "api_error", None, None, 'model "x" not found, try pulling it first', "model_not_found"),
-    ("ollama", 503, None, None, None, "server busy", "overloaded"),
-    ("vllm", 400, "BadRequestError", "400", None, "This model's maximum context length is 9 tokens.", "context_window"),
-    ("vllm", 400, "BadRequestError", "400", None, "You passed 9 input tokens and requested 1 output tokens.", "context_window"),
-    ("vllm", 400, "BadRequestError", "400", None, "something else", "bad_request"),
-    ("vllm", 404, "NotFoundError", "404", None, "The model `x` does not exist.", "model_not_found"),
-    ("generic", 400, "exceed_context_size_error", "400", None, None, "context_window"),
-    ("generic", 402, None, None, None, None, "quota"),
-    ("generic", 502, None, None, None, None, "server_error"),
-    ("generic", 524, None, None, None, None, "timeout"),
-    ("generic", 301, None, None, None, None, "server_error"),
-    ("generic", 405, None, None, None, None, "bad_request"),
-    ("generic", 409, None, None, None, None, "server_error"),
-    ("generic", 200, None, None, None, "something went wrong", "server_error"),
-    ("unheard-of", 429, None, None, None, None, "rate_limit"),
-]  # fmt: skip
+# class, dialect, status, type, code, status text; after the colon the message. A dash is what is not said.
+TABLE = """
+-               anthropic 200 - - -
+-               anthropic 204 - - -
+bad_request     anthropic 400 invalid_request_error - - : max_tokens: Field required
+context_window  anthropic 400 invalid_request_error - - : prompt is too long: 9 tokens > 8 maximum
+context_window  anthropic 400 invalid_request_error - - : input length and `max_tokens` exceed context limit
+bad_request     anthropic 400 invalid_request_error - - : the field says: prompt is too long
+quota           anthropic 400 invalid_request_error - - : Your credit balance is too low to use
+quota           anthropic 400 invalid_request_error - - : You have reached your specified API usage limits.
+content_filter  anthropic 400 invalid_request_error - - : Output blocked by content filtering policy
+auth            anthropic 401 authentication_error - - : invalid x-api-key
+quota           anthropic 402 billing_error - -
+quota           anthropic 429 billing_error - - : spend limit
+auth            anthropic 403 permission_error - -
+model_not_found anthropic 404 not_found_error - - : model: claude-0
+bad_request     anthropic 404 not_found_error - - : File not found: file_1
+bad_request     anthropic 413 request_too_large - -
+rate_limit      anthropic 429 rate_limit_error - -
+server_error    anthropic 500 api_error - -
+timeout         anthropic 504 timeout_error - -
+overloaded      anthropic 529 overloaded_error - - : Overloaded
+overloaded      anthropic 200 overloaded_error - - : Overloaded
+rate_limit      anthropic 200 rate_limit_error - -
+bad_request     anthropic 200 invalid_request_error - - : x
+server_error    anthropic 200 api_error - - : x
+context_window  openai 400 invalid_request_error context_length_exceeded -
+content_filter  openai 400 image_generation_user_error moderation_blocked -
+content_filter  openai 400 invalid_request_error content_policy_violation -
+bad_request     openai 400 invalid_request_error unknown_parameter -
+auth            openai 401 invalid_request_error invalid_api_key -
+auth            openai 403 - unsupported_country_region_territory -
+model_not_found openai 404 invalid_request_error model_not_found -
+bad_request     openai 404 invalid_request_error - - : Item with id 'rs_1' not found.
+quota           openai 429 insufficient_quota insufficient_quota -
+quota           openai 429 usage_limit_reached - -
+rate_limit      openai 429 tokens rate_limit_exceeded -
+rate_limit      openai 429 requests - -
+server_error    openai 500 server_error - -
+overloaded      openai 503 server_error - -
+overloaded      openai 503 - slow_down -
+server_error    openai 200 - server_error - : response.failed
+rate_limit      openai 200 - rate_limit_exceeded -
+content_filter  azure 400 - content_filter -
+model_not_found azure 404 invalid_request_error DeploymentNotFound -
+rate_limit      azure 429 - RateLimitReached -
+context_window  azure 400 - context_length_exceeded -
+bad_request     gemini 400 - 400 INVALID_ARGUMENT : Function call is missing
+context_window  gemini 400 - 400 INVALID_ARGUMENT : The input token count (2) exceeds the maximum
+auth            gemini 400 API_KEY_INVALID 400 INVALID_ARGUMENT : API key not valid.
+auth            gemini 400 - 400 INVALID_ARGUMENT : API key not valid.
+auth            gemini 400 - 400 FAILED_PRECONDITION : User location is not supported
+auth            gemini 403 - 403 PERMISSION_DENIED
+model_not_found gemini 404 - 404 NOT_FOUND : models/x is not found
+rate_limit      gemini 429 - 429 RESOURCE_EXHAUSTED
+server_error    gemini 500 - 500 INTERNAL
+overloaded      gemini 503 - 503 UNAVAILABLE
+timeout         gemini 504 - 504 DEADLINE_EXCEEDED
+overloaded      gemini 200 - 503 UNAVAILABLE
+quota           deepseek 402 unknown_error invalid_request_error - : Insufficient Balance
+content_filter  deepseek 400 invalid_request_error - - : Content Exists Risk
+model_not_found deepseek 400 invalid_request_error - - : Model Not Exist
+context_window  deepseek 400 invalid_request_error - - : This model's maximum context length is 9
+bad_request     deepseek 422 - - -
+quota           openrouter 402 - 402 - : Insufficient credits
+content_filter  openrouter 403 - 403 - : openai/x requires moderation on OpenAI. Your input was flagged
+quota           openrouter 403 - 403 - : Key limit exceeded (total limit)
+auth            openrouter 403 - 403 - : Forbidden
+model_not_found openrouter 400 - 400 - : foo/bar is not a valid model ID
+model_not_found openrouter 404 - 404 - : No endpoints found for foo/bar.
+timeout         openrouter 408 - 408 -
+server_error    openrouter 502 - 502 - : Provider returned error
+overloaded      openrouter 503 - 503 - : No available model provider
+rate_limit      openrouter 200 - 429 - : Provider returned error
+server_error    openrouter 200 - 502 - : Provider disconnected
+rate_limit      groq 413 tokens rate_limit_exceeded - : Request too large for model
+bad_request     groq 413 invalid_request_error request_too_large -
+overloaded      groq 498 - capacity_exceeded -
+overloaded      groq 498 - - -
+server_error    groq 400 invalid_request_error tool_use_failed -
+model_not_found groq 400 invalid_request_error model_decommissioned -
+overloaded      mistral 429 invalid_request_error - - : Service tier capacity exceeded for this model.
+overloaded      mistral 429 service_tier_capacity_exceeded 3505 -
+rate_limit      mistral 429 rate_limited 1300 - : Rate limit exceeded
+model_not_found mistral 400 invalid_model 1500 - : Invalid model: x
+context_window  mistral 400 invalid_request_error 3051 - : Prompt contains 9 tokens
+bad_request     mistral 422 - - -
+auth            xai 400 - - - : Incorrect API key provided: xa***yz.
+context_window  xai 400 - - - : This model's maximum prompt length is 9
+quota           xai 429 - - - : Your team 1 has either used all available credits
+rate_limit      xai 429 - - - : Too many requests
+content_filter  xai 403 - - - : Content violates usage guidelines.
+quota           dashscope 400 Arrearage Arrearage -
+content_filter  dashscope 400 data_inspection_failed data_inspection_failed -
+content_filter  dashscope 400 DataInspectionFailed - -
+auth            dashscope 401 invalid_request_error invalid_api_key -
+quota           dashscope 403 AllocationQuota.FreeTierOnly AllocationQuota.FreeTierOnly -
+model_not_found dashscope 404 invalid_request_error model_not_found -
+rate_limit      dashscope 429 limit_requests limit_requests -
+rate_limit      dashscope 429 insufficient_quota insufficient_quota -
+context_window  dashscope 400 invalid_request_error invalid_parameter_error - : Range of input length should be [1, 9]
+context_window  dashscope 400 - - - : <400> InternalError.Algo.InvalidParameter: Range of input length should be [1, 9]
+quota           zhipu 429 - 1113 -
+content_filter  zhipu 400 - 1301 -
+rate_limit      zhipu 429 - 1302 -
+quota           zhipu 429 - 1308 -
+overloaded      zhipu 429 - 1312 -
+model_not_found zhipu 400 - 1211 -
+context_window  zhipu 400 - 1261 -
+auth            zhipu 401 - 1002 -
+server_error    zhipu 200 - 1234 -
+content_filter  moonshot 400 content_filter - -
+overloaded      moonshot 429 engine_overloaded_error - -
+quota           moonshot 429 exceeded_current_quota_error - -
+rate_limit      moonshot 429 rate_limit_reached_error - -
+auth            moonshot 401 incorrect_api_key_error - -
+context_window  moonshot 400 invalid_request_error - - : Invalid request: Your request exceeded model token limit: 9
+model_not_found ollama 404 api_error - - : model "x" not found, try pulling it first
+overloaded      ollama 503 - - - : server busy
+context_window  vllm 400 BadRequestError 400 - : This model's maximum context length is 9 tokens.
+context_window  vllm 400 BadRequestError 400 - : You passed 9 input tokens and requested 1 output tokens.
+bad_request     vllm 400 BadRequestError 400 - : something else
+model_not_found vllm 404 NotFoundError 404 - : The model `x` does not exist.
+context_window  generic 400 exceed_context_size_error 400 -
+quota           generic 402 - - -
+server_error    generic 502 - - -
+timeout         generic 524 - - -
+server_error    generic 301 - - -
+bad_request     generic 405 - - -
+server_error    generic 409 - - -
+server_error    generic 200 - - - : something went wrong
+rate_limit      unheard-of 429 - - -
+"""
 
 
-@pytest.mark.parametrize(("dialect", "status", "type_", "code", "status_text", "message", "expected"), CASES)
+def _cases() -> list[tuple[FailureClass | None, str, int, list[str | None], str | None]]:
+    cases = []
+    for row in TABLE.strip().splitlines():
+        words, _, message = row.partition(" : ")
+        failure, dialect, status, *said = words.split()
+        assert failure == "-" or failure in CLASSES, row
+        expected: FailureClass | None = None if failure == "-" else cast("FailureClass", failure)
+        cases.append(
+            (expected, dialect, int(status), [None if word == "-" else word for word in said], message or None)
+        )
+    return cases
+
+
+@pytest.mark.parametrize(("expected", "dialect", "status", "words", "message"), _cases())
 def test_a_failure_is_told_by_the_providers_words(
-    dialect: str,
-    status: int,
-    type_: str | None,
-    code: str | None,
-    status_text: str | None,
-    message: str | None,
-    expected: FailureClass | None,
+    expected: FailureClass | None, dialect: str, status: int, words: list[str | None], message: str | None
 ) -> None:
+    type_, code, status_text = words
     found = classify(dialect=dialect, status=status, type=type_, code=code, message=message, status_text=status_text)
     assert found == expected
 

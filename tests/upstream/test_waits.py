@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from ccx.upstream.outcome import retry_after, retry_after_body
 
 NOW = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
+TOKENS_RESET = "anthropic-ratelimit-tokens-reset"
 
 
 @pytest.mark.parametrize(
@@ -50,8 +51,8 @@ NOW = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
         ({"x-ratelimit-reset": "1600000000"}, 0.0),
         ({"anthropic-ratelimit-requests-reset": "2023-11-14T22:14:20Z"}, 60.0),
         ({"anthropic-ratelimit-input-tokens-reset": "2023-11-14T22:14:20+00:00"}, 60.0),
-        ({"anthropic-ratelimit-tokens-reset": "2023-11-14T22:14:20", "anthropic-ratelimit-tokens-remaining": "0"}, 60.0),
-        ({"anthropic-ratelimit-tokens-reset": "2023-11-14T22:14:20Z", "anthropic-ratelimit-tokens-remaining": "1"}, None),
+        ({TOKENS_RESET: "2023-11-14T22:14:20", "anthropic-ratelimit-tokens-remaining": "0"}, 60.0),
+        ({TOKENS_RESET: "2023-11-14T22:14:20Z", "anthropic-ratelimit-tokens-remaining": "1"}, None),
         ({"anthropic-ratelimit-tokens-reset": "tomorrow"}, None),
         ({"anthropic-ratelimit-unified-status": "rejected", "anthropic-ratelimit-unified-reset": "1700000060"}, 60.0),
         ({"anthropic-ratelimit-unified-status": "allowed", "anthropic-ratelimit-unified-reset": "1700000060"}, None),
