@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import sys
 import tempfile
@@ -38,6 +39,9 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--swaps", type=int, help="swaps of the swap run (1000; quick 50)")
     found.add_argument("--swap-every", type=float, default=0.1, metavar="S", help="seconds between swaps (0.1)")
     found.add_argument("--rate", type=float, default=500, help="requests per second of the swap and stall runs (500)")
+    found.add_argument(
+        "--nice", type=int, default=0, metavar="N", help="priority of all processes (0; -10 on a busy machine)"
+    )
     found.add_argument("--litellm", type=Path, metavar="VENV", help="virtual environment that holds litellm[proxy]")
     found.add_argument("--portkey", type=Path, metavar="FOLDER", help="npm project that holds @portkey-ai/gateway")
     found.add_argument("--json", type=Path, metavar="FILE", help="write all figures here")
@@ -140,6 +144,9 @@ class Run:
         }
         for name in self.special_runs:
             say(f"{name} …")
+            if name != "ladder":
+                # The others start processes of their own, and nothing else shall run beside them.
+                self.stop_contenders()
             try:
                 self.special[name] = runs[name]()
             except (StartError, OSError, KeyError, ValueError) as error:
@@ -180,14 +187,19 @@ class Run:
 
     def _stall(self) -> dict[str, Any]:
         found = {}
-        for name in ("nginx", "ccx-full", "ccx-tokens"):
+        for name in ("nginx", "ccx-tokens"):
             contender = self.contender(name)
             if contender is None:
                 continue
-            repeats = 1 if self.options.quick else 3
             found[name] = stall.stall(
-                self.yard, contender, files=self.files, size=4_500_000, repeats=repeats, rate=self.options.rate
+                self.yard,
+                contender,
+                files=self.files,
+                size=4_500_000,
+                repeats=2 if self.options.quick else 4,
+                rate=self.options.rate,
             )
+        self.stop_contenders()
         return found
 
     def _reload(self) -> dict[str, Any]:
@@ -205,6 +217,7 @@ class Run:
         about = {
             "machine": machine.describe(),
             "pinning": str(self.cores),
+            "nice": self.options.nice,
             "rounds": self.rounds,
             "seconds": self.seconds,
             "took_s": round(time.monotonic() - self._began, 1),
@@ -248,6 +261,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     wanted = choose(options)
     more_descriptors()
+    os.nice(options.nice)
     # A stop from outside cleans up as Ctrl-C does, also where a shell started this with SIGINT ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -260,8 +274,6 @@ def main(arguments: list[str] | None = None) -> int:
             say(f"{run.cores}; {run.rounds} rounds of {run.seconds:g} s")
             try:
                 run.run_cells()
-                if "ladder" not in run.special_runs and "stall" not in run.special_runs:
-                    run.stop_contenders()
                 run.run_special()
             except KeyboardInterrupt:
                 say("interrupted: reporting what there is")

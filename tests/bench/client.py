@@ -308,7 +308,7 @@ async def pings(job: Job) -> dict[str, Any]:
         "latency": _summary([each.ended - each.sent for each in good]),
         "worst": [
             [round(each.sent + offset, 4), round((each.ended - each.sent) * 1000, 2)]
-            for each in sorted(good, key=lambda each: each.sent - each.ended)[:20]
+            for each in sorted(good, key=lambda each: each.sent - each.ended)[:200]
         ],
     }
 

@@ -241,8 +241,10 @@ class Report:
         return tables
 
     def _budget(self) -> tuple[str, Table]:
-        rows: Table = [("goal", "verdict", "wanted", "measured")]
+        rows: Table = [("goal", "verdict", "wanted", "measured", "nginx")]
         for goal in self.goals():
             wanted = f"{goal.sense} {goal.value:g} {goal.unit}".strip()
-            rows.append((goal.name, goal.verdict, wanted, f"{number(goal.measured)} {goal.unit}".strip()))
+            rows.append(
+                (goal.name, goal.verdict, wanted, f"{number(goal.measured)} {goal.unit}".strip(), number(goal.nginx))
+            )
         return "Budget (reported, never asserted)", rows
