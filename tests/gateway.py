@@ -14,6 +14,7 @@ import httpx
 import uvicorn
 
 from ccx.admin.api import routes
+from ccx.routing.table import RoutingTable
 from ccx.runtime.app import App
 from ccx.runtime.gateway import Gateway
 from ccx.runtime.http import BoundedProtocol
@@ -85,6 +86,9 @@ async def running(
     writer = LineWriter(folder / "log")
     telemetry = Telemetry(RequestLog(writer), Metrics(), events=EventLog(writer))
 
+    async def warm(table: RoutingTable) -> None:
+        await asyncio.sleep(0)
+
     def emit(exchange: Exchange) -> None:
         exchanges.append(exchange)
         telemetry.emit(exchange)
@@ -93,6 +97,7 @@ async def running(
         gateway,
         folder=folder,
         look=lambda: asyncio.to_thread(loader.look),
+        warm=warm,
         environ=environ,
         note=lambda result, reason, _live, _status: notes.append((result, reason)),
         persist=persisted.append,

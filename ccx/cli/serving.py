@@ -23,6 +23,9 @@ import uvicorn
 from ccx import __version__
 from ccx.admin.api import connections, routes
 from ccx.catalog.models import models as catalogued
+from ccx.routing.conditions import axis, leaves
+from ccx.routing.facts import Axis
+from ccx.routing.table import RoutingTable
 from ccx.runtime.app import App
 from ccx.runtime.gateway import Gateway
 from ccx.runtime.http import BoundedProtocol
@@ -101,6 +104,7 @@ async def _serve(start: Start, listener: socket.socket) -> None:
         gateway,
         folder=start.loader.folder,
         look=lambda: asyncio.to_thread(start.loader.look),
+        warm=lambda table: _warm(counter, table),
         environ=os.environ,
         note=lambda result, reason, now, status: _note(telemetry, result, reason, now, status),
         persist=lambda candidate: _persist(start.kept, candidate, telemetry),
@@ -150,12 +154,21 @@ async def _serve(start: Start, listener: socket.socket) -> None:
         reconciler.wake()
 
     loop.add_signal_handler(signal.SIGHUP, hangup)
+    await _warm(counter, live.table)
     _say_started(start, listener, telemetry)
     # Tables and imports live as long as the process: leave them out of every collection.
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
+    # Threads that count tokens or compile a spec give way to the loop after this long instead of 5 ms.
+    sys.setswitchinterval(0.0005)
     await server.serve(sockets=[listener])
+
+
+async def _warm(counter: TokenCounter, table: RoutingTable) -> None:
+    """Load the vocabulary before a table that asks for token counts is served, not in its first request."""
+    if any(axis(leaf) is Axis.INPUT_TOKENS for route in table.routes for leaf in leaves(route.when)):
+        await counter.prepare()
 
 
 class _Server(uvicorn.Server):

@@ -59,8 +59,8 @@ class Status:
 class Reconciler:
     """Keeps the gateway's table what the files say.
 
-    `look` reads the files and compiles them where their contents changed; it is slow and runs off the loop. `note` is
-    told of every result; `persist` keeps the last good contents.
+    `look` reads the files and compiles them where they changed; it is slow and runs off the loop. `warm` makes
+    ready what a table needs beside itself. `note` is told of every result; `persist` keeps the last good contents.
     """
 
     def __init__(
@@ -69,6 +69,7 @@ class Reconciler:
         *,
         folder: Path,
         look: Callable[[], Awaitable[Candidate]],
+        warm: Callable[[RoutingTable], Awaitable[None]],
         environ: Mapping[str, str],
         note: Callable[[Result, str, Live, Status], None],
         persist: Callable[[Candidate], None],
@@ -76,6 +77,7 @@ class Reconciler:
         self._gateway = gateway
         self._folder = folder
         self._look = look
+        self._warm = warm
         self._environ = environ
         self._note = note
         self._persist = persist
@@ -112,6 +114,7 @@ class Reconciler:
             self._seen = stamp
             if candidate.table is None:
                 return self._done("rejected", reason, problems=candidate.problems)
+            await self._warm(candidate.table)
             return self._apply(candidate, candidate.table, reason)
 
     def _apply(self, candidate: Candidate, table: RoutingTable, reason: str) -> Result:
