@@ -256,8 +256,10 @@ def _plain(raw: bytes) -> str | None:
     if text.startswith("<"):
         title = re.search(r"<title[^>]*>([^<]*)</title>", text, re.IGNORECASE)
         text = title[1].strip() if title else ""
-    return _bounded(text) if text else None
+    return _bounded(text)
 
 
-def _bounded(text: str) -> str:
+def _bounded(text: str) -> str | None:
+    if not text:
+        return None
     return text if len(text) <= MAX_MESSAGE else text[:MAX_MESSAGE] + "…"

@@ -140,6 +140,7 @@ def test_keepalive_is_no_event_of_the_protocol() -> None:
         (b"", (None, None, None, None)),
         (b"[]", (None, None, None, None)),
         (b"null", (None, None, None, None)),
+        (b'""', (None, None, None, None)),
         (b'{"error":null}', (None, None, None, None)),
         (b'{"error":{"type":true,"code":null,"message":5}}', (None, None, None, None)),
         (b"[" * 100_000, (None, None, "[" * MAX_MESSAGE + "\u2026", None)),
