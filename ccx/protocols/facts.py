@@ -314,6 +314,11 @@ def _in_chat(body: Body) -> bool:
 
 
 def _in_responses(body: Body) -> bool:
+    variables = _either(_small(body, "prompt"), "variables")
+    if isinstance(variables, dict) and any(
+        value.get("type") == "input_image" for value in _dicts(list(variables.values()))
+    ):
+        return True
     for item in _dicts(body.value("input")):
         if item.get("type") == "image_generation_call" and item.get("result"):
             return True

@@ -200,6 +200,8 @@ def said(content: object) -> dict[str, object]:
         (R, {"input": [{"type": "image_generation_call", "result": "aGk="}]}, True),
         (R, {"input": [{"type": "image_generation_call", "result": None}]}, False),
         (R, {"input": "input_image"}, False),
+        (R, {"prompt": {"id": "p", "variables": {"a": "x", "b": {"type": "input_image"}}}}, True),
+        (R, {"prompt": {"id": "input_image", "variables": {"b": {"type": "input_file"}}}}, False),
         (R, {"input": [{"content": [{"type": ["input_image"]}]}]}, False),
         (C, {"messages": [{"content": [{"type": {"image": 1}}]}]}, False),
         (R, {"tools": [{"type": "image_generation"}], "input": []}, False),
