@@ -56,7 +56,7 @@ class Peer:
 
     async def gone(self) -> None:
         """Wait until the client has closed its end."""
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(OSError):
             while await self.reader.read(65536):
                 pass
 
@@ -370,11 +370,11 @@ class FaultUpstream:
         try:
             while await self._exchange(peer):
                 pass
-        except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
-            pass  # the client left
+        except (OSError, asyncio.IncompleteReadError):
+            pass  # the client left; an SSLError and ENOTCONN are OSErrors, too
         finally:
             peer.writer.close()
-            with contextlib.suppress(ConnectionError, ssl.SSLError, TimeoutError):
+            with contextlib.suppress(OSError):
                 async with asyncio.timeout(1):
                     await peer.writer.wait_closed()
             await self._count_closed()

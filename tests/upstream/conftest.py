@@ -69,7 +69,7 @@ async def drained(reply: Reply) -> tuple[bytes, UpstreamError | None]:
 async def until(condition: Callable[[], bool], *, within: float = 2.0) -> None:
     """Let the loop run until something is true. Raises TimeoutError."""
     async with asyncio.timeout(within):
-        while not condition():  # noqa: ASYNC110 - what is waited for has no event
+        while not condition():
             await asyncio.sleep(0.001)
 
 
