@@ -50,8 +50,12 @@ _WORDS: Final[dict[str, Scalar]] = {
 _MAX_DIGITS: Final = 300
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-# Line ends of YAML 1.1 that libyaml still honours, and directives, which change what follows.
-_PURE_ONLY = re.compile("[\x85\u2028\u2029]|^%", re.MULTILINE)
+# Where libyaml takes more than YAML 1.2 allows, or takes it otherwise: tabs, line ends of YAML 1.1, directives, the
+# head of a block scalar run into a comment or without indentation, odd signs in the name of an anchor.
+_PURE_ONLY = re.compile(
+    r"[\t\x85\u2028\u2029]|\r(?!\n)|^%|^(?:---.*)?[|>]|[|>][-+0-9]*#|(?:^|[\s\[{,])[&*][A-Za-z0-9_-]*[^A-Za-z0-9_\s,\]}-]",
+    re.MULTILINE,
+)
 _PHRASES: Final[tuple[tuple[str, str, str | None], ...]] = (
     (
         "mapping values are not allowed",
