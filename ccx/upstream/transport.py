@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from importlib.util import find_spec
 from math import inf
 from typing import Any
@@ -88,11 +88,14 @@ class HttpxEngine:
         total_ends = now + _seconds(call.timeouts.total)
         size = sum(map(len, call.body))
         stage: UpstreamStage = "connect"
+        streams: list[Any] = []
 
         async def trace(event: str, info: dict[str, Any]) -> None:
             # httpcore's way to say that connecting is over. A CONNECT to the proxy is still part of it.
             nonlocal stage
-            if event.endswith("send_request_headers.started") and info["request"].method != b"CONNECT":
+            if event.endswith("connect_tcp.complete"):
+                streams.append(info["return_value"])
+            elif event.endswith("send_request_headers.started") and info["request"].method != b"CONNECT":
                 stage = "first_byte"
                 clock.reschedule(_moment(min(loop.time() + _seconds(call.timeouts.first_byte), total_ends)))
 
@@ -101,18 +104,16 @@ class HttpxEngine:
             request = _request(call, size=size, trace=trace)
             async with asyncio.timeout_at(_moment(min(now + _seconds(call.timeouts.connect), total_ends))) as clock:
                 response = await self._transport.handle_async_request(request)
-        except GatewayError:
-            self._release()
-            raise
-        except Exception as error:
-            self._release()
+        except BaseException as error:
+            self._busy -= 1
+            if stage == "connect":
+                self._forget(streams)
+            if not isinstance(error, Exception) or isinstance(error, GatewayError):
+                raise
             if isinstance(error, TimeoutError) and clock.expired():
                 over: UpstreamStage = "total" if loop.time() >= total_ends else stage
                 raise UpstreamTimeout(f"no reply within the {over} limit", stage=over) from error
             raise self.translated(error, stage=stage) from error
-        except BaseException:
-            self._release()
-            raise
         return HttpxReply(self, response, timeouts=call.timeouts, total_ends=total_ends)
 
     async def aclose(self) -> None:
@@ -122,29 +123,35 @@ class HttpxEngine:
             await self._transport.aclose()
         await asyncio.gather(*self._closing, return_exceptions=True)
 
-    def finished(self, response: httpx.Response) -> None:
-        """A reply is over or given up: close it, in a task of this engine since httpx closes only asynchronously."""
-        task = asyncio.get_running_loop().create_task(self._finish(response))
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
+    def close_soon(self, response: httpx.Response) -> None:
+        """Close a reply that was given up, in a task of this engine: httpx closes only asynchronously."""
+        self._spawn(self.close(response))
+
+    async def close(self, response: httpx.Response) -> None:
+        """Close a reply, whole or not. Never raises: nobody is left to tell that a connection died while closing."""
+        try:
+            await response.stream.aclose()  # type: ignore[union-attr]  # the transport always gives an async stream
+        except Exception:  # noqa: BLE001 - as said
+            return
+        finally:
+            self._busy -= 1
+            if self._closed and not self._busy:
+                await self._transport.aclose()
 
     def translated(self, error: Exception, *, stage: UpstreamStage) -> UpstreamError:
         """Our exception for one that came out of httpx, without a proxy's credentials."""
         text = redact(str(error).encode(), self._secrets).decode("utf-8", "replace") or type(error).__name__
         return _translated(error, text, stage=stage)
 
-    async def _finish(self, response: httpx.Response) -> None:
-        try:
-            await response.stream.aclose()  # type: ignore[union-attr]  # the transport always gives an async stream
-        except Exception:  # noqa: BLE001 - nobody is left to tell that a connection died while being closed
-            return
-        finally:
-            self._release()
-            if self._closed and not self._busy:
-                await self._transport.aclose()
+    def _forget(self, streams: list[Any]) -> None:
+        """Close what a failed handshake with a proxy leaves open: httpcore would leave it to the garbage collector."""
+        for stream in streams:
+            self._spawn(stream.aclose())
 
-    def _release(self) -> None:
-        self._busy -= 1
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
 
 class HttpxReply:
@@ -175,8 +182,9 @@ class HttpxReply:
         except BaseException:
             self.abort()
             raise
-        if not piece:
-            self._close()
+        if not piece and self._response is not None:
+            response, self._response = self._response, None
+            await self._engine.close(response)  # before the caller goes on: only then is the connection free again
         return piece
 
     async def read(self, limit: int) -> bytes:
@@ -212,7 +220,7 @@ class HttpxReply:
     def _close(self) -> None:
         response, self._response = self._response, None
         if response is not None:
-            self._engine.finished(response)
+            self._engine.close_soon(response)
 
 
 async def _not_empty(response: httpx.Response) -> AsyncIterator[bytes]:
