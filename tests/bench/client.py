@@ -244,6 +244,7 @@ async def streams(job: Job) -> dict[str, Any]:
         "first": _summary([each.first - each.sent for each in whole]),
         "delta": _summary([each.delta - each.sent for each in whole if each.delta]),
         "total": _summary([each.ended - each.sent for each in whole]),
+        "lasted": _summary([each.ended - each.first for each in whole]),
         "longest_gap": _summary([each.longest_gap for each in whole]),
     }
 

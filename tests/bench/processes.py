@@ -33,6 +33,11 @@ def _child(core: int | None) -> Callable[[], None]:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if core is not None:
             os.sched_setaffinity(0, {core})
+        nice = os.getpriority(os.PRIO_PROCESS, 0)
+        if nice:
+            # The scheduler shares cores among sessions first: a new one has to be told its priority again.
+            with contextlib.suppress(OSError), open("/proc/self/autogroup", "w") as group:
+                group.write(str(nice))
 
     return prepare
 

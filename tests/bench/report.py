@@ -200,17 +200,18 @@ class Report:
                 )
             ]
             for run in ladder:
-                good = [step for step in run["steps"] if step["streams"] == run["held"]][-1:]
-                bad = (
-                    [step for step in run["steps"] if step["streams"] != run["held"]][-1:]
-                    if run["steps"][-1]["streams"] != run["held"]
-                    else []
-                )
+                good = [step for step in run["steps"] if step["held"]][-1:]
+                bad = [step for step in run["steps"] if not step["held"]][-1:]
+                bad = bad if bad and bad[0]["streams"] > run["held"] else []
                 at, beyond = (
                     f"{step[0]['utilisation']:.0%}, {step[0]['longest_gap_ms']:.0f} ms" if step else "-"
                     for step in (good, bad)
                 )
-                more = f" ({bad[0]['streams']}: {bad[0]['stalled']} stalled, {bad[0]['failed']} failed)" if bad else ""
+                more = ""
+                if bad:
+                    step = bad[0]
+                    slow = ", slow" if step["slow"] else ""
+                    more = f" ({step['streams']}: {step['stalled']} stalled, {step['failed']} failed{slow})"
                 rows.append((run["contender"], f"{run['pace_ms']} ms", str(run["held"]), at, beyond + more))
             tables.append(("Concurrent paced streams without a stall", rows))
         for name, title in (
