@@ -12,7 +12,6 @@ from typing import Any
 
 from tests.bench.cells import Bodies, client
 from tests.bench.contenders import Contender, Yard
-from tests.bench.mock import EVENTS
 
 UP = (256, 512, 1024, 2048)
 DOWN = (128, 64)
@@ -23,7 +22,7 @@ _SLOW = 1.15
 def climb(yard: Yard, contender: Contender, *, files: Bodies, pace_ms: int) -> dict[str, Any]:
     """Double the number of streams, each three seconds long, until a step fails twice."""
     events = round(SECONDS * 1000 / pace_ms)
-    body = files.path(f"paced-{pace_ms}" if events == EVENTS else f"paced-{pace_ms}-{events}", 1024)
+    body = files.path(f"paced-{pace_ms}-{events}", 1024)
     steps: list[dict[str, Any]] = []
 
     def holds(streams: int) -> bool:

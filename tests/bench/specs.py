@@ -9,7 +9,7 @@ from typing import Literal
 
 CLIENT_KEY = "ccx-bench-client-key-not-a-secret"
 UPSTREAM_KEY = "bench-upstream-key-not-a-secret"
-KINDS = ("json", "burst", "paced-20", "paced-20-250", "paced-100", "wait-20")
+KINDS = ("json", "burst", "paced-20", "paced-20-150", "paced-100-30", "wait-20")
 Kind = Literal["plain", "full", "tokens", "convert"]
 
 _CLIENTS = """\
