@@ -10,7 +10,6 @@ import difflib
 import hashlib
 import os
 import re
-import secrets
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -21,6 +20,7 @@ import typer
 
 from ccx.catalog.providers import Provider, providers
 from ccx.catalog.providers import provider as preset
+from ccx.cli.keys import mint
 from ccx.cli.starter import LISTEN, Upstream, spoken, starter
 from ccx.errors import UsageError
 from ccx.protocols.names import Protocol
@@ -77,7 +77,7 @@ def init(
         rows = (_provider(_DEMO),)
     upstreams = [_upstream(row, os.environ, asking=asking) for row in rows]
     names = _client_names(client or (_ask_clients() if asking else []))
-    keys = {name: "ccx-" + secrets.token_urlsafe(32) for name in names}
+    keys = {name: mint() for name in names}
     hashed = [(name, hashlib.sha256(key.encode()).hexdigest()) for name, key in keys.items()]
     text = starter(upstreams, hashed, schema=schema_for(path.absolute().parent))
     _check(path, text)

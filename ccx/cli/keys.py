@@ -16,6 +16,11 @@ _PREFIX = "ccx-"
 _NAME = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
 
 
+def mint() -> str:
+    """A new client key: 256 random bits, with a prefix that secret scanners can learn."""
+    return _PREFIX + secrets.token_urlsafe(32)
+
+
 @app.command()
 def keys(
     action: Annotated[Literal["new", "hash"], typer.Argument(help="new: make a key. hash: hash one from stdin.")],
@@ -28,7 +33,7 @@ def keys(
     """
     if not name or name[0] in "._-" or any(sign not in _NAME for sign in name) or len(name) > 64:
         raise UsageError(f"{name!r} is not a client's name", hint="letters, digits, dots, dashes: ccx keys new team-a")
-    key = _PREFIX + secrets.token_urlsafe(32) if action == "new" else typer.get_text_stream("stdin").read().strip()
+    key = mint() if action == "new" else typer.get_text_stream("stdin").read().strip()
     if not key:
         raise UsageError("no key on standard input", hint=f"ccx keys hash {name} < keyfile")
     digest = hashlib.sha256(key.encode()).hexdigest()

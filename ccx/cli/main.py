@@ -10,7 +10,6 @@ import sys
 from collections.abc import Sequence
 from typing import Annotated
 
-import click
 import typer
 
 from ccx import __version__
@@ -48,17 +47,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     try:
         code = app(args=list(arguments) if arguments is not None else None, standalone_mode=False)
-    except click.exceptions.Exit as stop:
+    except typer.Exit as stop:
         return stop.exit_code
-    except click.UsageError as error:
-        error.show()
-        return Exit.USAGE
-    except click.ClickException as error:
-        error.show()
-        return Exit.FINDINGS
-    except click.Abort:
+    except typer.Abort:
         typer.echo("ccx: stopped", err=True)
         return 130
+    except typer.TyperException as error:
+        error.show()  # type: ignore[attr-defined]  # the copy of click inside typer has it; its stubs do not say so
+        return Exit.USAGE if error.exit_code == 2 else Exit.FINDINGS
     except UsageError as error:
         typer.echo(f"ccx: {error}" + (f"\n  try: {error.hint}" if error.hint else ""), err=True)
         return Exit.USAGE

@@ -7,6 +7,7 @@ SIGHUP reconciles at once and opens log files anew.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
@@ -14,7 +15,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -177,6 +178,19 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, *, draining: Callable[[], None]) -> None:
         super().__init__(config)
         self._draining = draining
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop gracefully at SIGTERM and SIGINT, and exit with 0: uvicorn would die of the signal after all is done."""
+        loop = asyncio.get_running_loop()
+        signals = (signal.SIGTERM, signal.SIGINT)
+        for sig in signals:
+            loop.add_signal_handler(sig, self.handle_exit, sig, None)
+        try:
+            yield
+        finally:
+            for sig in signals:
+                loop.remove_signal_handler(sig)
 
     def handle_exit(self, sig: int, frame: object) -> None:
         """A stop signal."""

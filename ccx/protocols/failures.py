@@ -110,8 +110,8 @@ def render_stream_error(
 ) -> bytes:
     """The bytes to append to a cut stream of server-sent events, before it is closed.
 
-    They begin with a blank line, which ends whatever event was cut in its middle. `sequence_number` and `response_id`
-    go on where a Responses stream was, see `StreamObserver`. Empty for a protocol that does not stream.
+    The relay passes whole events on, so they stand between two events. `sequence_number` and `response_id` go on where
+    a Responses stream was, see `StreamObserver`. Empty for a protocol that does not stream.
     """
     match protocol:
         case Protocol.MESSAGES:
@@ -143,7 +143,7 @@ def render_stream_error(
             return b""
         case _:
             assert_never(protocol)
-    return b"\n\n" + event
+    return event
 
 
 def keepalive(protocol: Protocol) -> bytes | None:

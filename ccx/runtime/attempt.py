@@ -42,7 +42,8 @@ class Outgoing:
 
 @dataclass(slots=True)
 class Answer:
-    """A reply worth relaying. `held` has been received; `reply` is None when that is all of it."""
+    """A reply worth relaying. `held` has been received; `reply` is None when that is all of it. `events`: it is a
+    stream of server-sent events, in plain text, so that an error can be said inside it."""
 
     status: int
     headers: list[Header]
@@ -51,6 +52,7 @@ class Answer:
     observer: StreamObserver | None
     decoder: Decoder | None
     observation: Observation | None
+    events: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +172,8 @@ async def _hold_stream(reply: Reply, protocol: Protocol) -> Answer | _Refusal:
     while not observer.meaningful:
         chunk = await reply.next()
         if not chunk:
-            if observer.error is None:
+            observer.end()
+            if observer.error is None and not observer.meaningful:
                 raise BadReply("the stream ended before it said anything", stage="body")
             break
         held.append(chunk)
@@ -183,23 +186,34 @@ async def _hold_stream(reply: Reply, protocol: Protocol) -> Answer | _Refusal:
             break
     if observer.error is not None and not observer.meaningful:
         return _Refusal(reply.status, reply.headers, observer.error)
-    return Answer(reply.status, reply.headers, held, reply, observer, decoder, None)
+    return Answer(reply.status, reply.headers, held, reply, observer, decoder, None, events=decoder is None)
 
 
 async def _hold_body(reply: Reply, outgoing: Outgoing, *, json: bool) -> Answer:
     endpoint = outgoing.endpoint
     streamed = endpoint.protocol is Protocol.GEMINI and endpoint.stream is True
+    if streamed:
+        return await _hold_array(reply, endpoint.protocol)
     held: list[bytes] = []
     size = 0
     while size <= HOLD_BYTES:
         chunk = await reply.next()
         if not chunk:
-            return _whole(reply, b"".join(held), endpoint, json=json and not streamed)
+            return _whole(reply, b"".join(held), endpoint, json=json)
         held.append(chunk)
         size += len(chunk)
-        if streamed:
-            break
     return Answer(reply.status, reply.headers, held, reply, None, None, None)
+
+
+async def _hold_array(reply: Reply, protocol: Protocol) -> Answer:
+    """A Gemini stream that was not asked for as events: one JSON array, an element at a time."""
+    first = await reply.next()
+    if not first:
+        raise BadReply("the reply is empty", stage="body")
+    observer = StreamObserver(protocol)
+    decoder = decoder_for(reply.headers)
+    observer.feed(first if decoder is None else decoder.feed(first))
+    return Answer(reply.status, reply.headers, [first], reply, observer, decoder, None)
 
 
 def _whole(reply: Reply, body: bytes, endpoint: Endpoint, *, json: bool) -> Answer:
@@ -229,6 +243,7 @@ def _classified(refusal: _Refusal, choice: Choice, key: LiveKey | None, *, now: 
         type=said.type,
         code=said.code,
         message=said.message,
+        status_text=said.status_text,
     )
     wait = retry_after(refusal.headers, now=now)
     return Failure(

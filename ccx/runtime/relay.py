@@ -77,12 +77,12 @@ async def _stream(
     tail = Tail()
     first = answer.held[0] if len(answer.held) == 1 else b"".join(answer.held)
     await sender.start(answer.status, headers)
-    if observer is not None and decoder is None:
+    if answer.events:
         first = tail.pass_on(first)
     if first:
         await sender.piece(first)
     try:
-        if observer is not None and decoder is None:
+        if observer is not None and answer.events:
             feed, piece, pull = observer.feed, sender.piece, reply.next
             while chunk := await pull():
                 feed(chunk)
@@ -90,16 +90,18 @@ async def _stream(
                     await piece(whole)
         else:
             while chunk := await reply.next():
-                if observer is not None and decoder is not None:
-                    observer.feed(decoder.feed(chunk))
+                if observer is not None:
+                    observer.feed(chunk if decoder is None else decoder.feed(chunk))
                 await sender.piece(chunk)
-        if observer is not None and not observer.terminal and observer.error is None and decoder is None:
+        if observer is not None:
+            observer.end()
+        if observer is not None and not observer.terminal and observer.error is None:
             raise BadReply("it ended early", stage="body")
         if tail.held:
             await sender.piece(tail.held)
     except UpstreamError as error:
         exchange.error_kind = "upstream_cut"
-        if observer is None or decoder is not None:
+        if observer is None or not answer.events:
             raise CutError(str(error)) from error
         message = f"The upstream's stream broke off: {error}."
         await sender.piece(
