@@ -178,27 +178,28 @@ def events(response: Response) -> Iterator[Event]:
         if said:
             yield PartDelta(index, said)
         match part:
-            case Opaque():
-                yield PartEnd(index)
             case Text():
-                yield PartEnd(index, native=part.native, citations=part.citations)
-            case _:
+                yield PartEnd(index, citations=part.citations)
+            case Reasoning():
                 yield PartEnd(index, native=part.native)
+            case _:
+                yield PartEnd(index)
     yield End(response.finish, response.usage, response.native)
 
 
 def _opened(part: Part) -> tuple[Part, str]:
-    """A part with nothing said yet, and what is to be said."""
+    """A part with nothing said yet, and what is to be said. Residue is there at once, since an encoder may have to
+    write it before its part; only that of thoughts, a signature, comes after them as providers send it."""
     match part:
         case Text():
-            return replace(part, text="", citations=(), native=()), part.text
-        case Reasoning() | Refusal():
+            return replace(part, text="", citations=()), part.text
+        case Reasoning():
             return replace(part, text="", native=()), part.text
+        case Refusal():
+            return replace(part, text=""), part.text
         case ToolCall():
-            return replace(part, arguments="", native=()), part.arguments
-        case ToolResult() | Media():
-            return replace(part, native=()), ""
-        case Opaque():
+            return replace(part, arguments=""), part.arguments
+        case ToolResult() | Media() | Opaque():
             return part, ""
         case _:
             assert_never(part)
