@@ -1,0 +1,184 @@
+"""Residue on the Messages side: what is ours goes back as it came, what is another's is sealed or named as a loss.
+
+Law
+- To an upstream: residue of this protocol, and of this issuer or of no one in particular, goes as it is; all else is a
+  `Loss`. Nothing sealed ever goes to an upstream.
+- To a client: residue of this protocol goes as it is; another's goes into the two slots that clients return untouched,
+  the signature of a thinking block and the data of a redacted one.
+- A redacted block that carries residue of another part says whose it is, by a note that only this module reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from ccx.protocols.ir import Json, JsonObject, Loss, Native, Opaque, Part, ToolCall, ToolResult
+from ccx.protocols.names import Protocol
+from ccx.protocols.residue import MARK, seal, unseal
+
+_NOTE: Final = "ccx"  # the issuer of notes; no dialect has this name
+# Item ids and states are the bookkeeping of a protocol that stores answers; leaving them out loses no meaning.
+_BOOKKEEPING: Final = frozenset({"id", "index", "object", "status", "type"})
+_UNCARRIED: Final = _BOOKKEEPING | {"logprobs"}
+_WHAT: Final = {
+    "cache_control": "cache_control",
+    "data": "signature",
+    "encrypted_content": "signature",
+    "logprobs": "logprobs",
+    "name": "name",
+    "reasoning": "signature",
+    "reasoning_content": "signature",
+    "reasoning_details": "signature",
+    "role": "role",
+    "safetySettings": "safety_settings",
+    "safety_settings": "safety_settings",
+    "signature": "signature",
+    "thoughtSignature": "signature",
+    "thought_signature": "signature",
+}
+
+
+def made(data: JsonObject, issuer: str | None) -> tuple[Native, ...]:
+    """Residue of this protocol; none of it if there is no data."""
+    return (Native(Protocol.MESSAGES, issuer, data),) if data else ()
+
+
+def own(natives: Sequence[Native]) -> JsonObject:
+    """The fields of this protocol, whoever issued them: what a client of it is given back."""
+    if not natives:
+        return {}
+    found: JsonObject = {}
+    for native in natives:
+        if native.protocol is Protocol.MESSAGES:
+            found.update(native.data)
+    return found
+
+
+def accepted(natives: Sequence[Native], issuer: str) -> JsonObject:
+    """The fields of this protocol that an upstream of this issuer understands."""
+    if not natives:
+        return {}
+    found: JsonObject = {}
+    for native in natives:
+        if native.protocol is Protocol.MESSAGES and native.issuer in (None, issuer):
+            found.update(native.data)
+    return found
+
+
+def refused(natives: Sequence[Native], issuer: str, path: str) -> Iterator[Loss]:
+    """A loss for each field of residue that an upstream of this issuer would not understand."""
+    for native in natives:
+        if native.protocol is Protocol.MESSAGES and native.issuer in (None, issuer):
+            continue
+        origin = native.protocol.value if native.issuer is None else f"{native.protocol.value}/{native.issuer}"
+        for key, value in native.data.items():
+            if key in _BOOKKEEPING or value is None:
+                continue
+            what = _WHAT.get(key, f"unknown_field:{key}")
+            yield Loss(path, what, approximate=what == "role", detail=f"of {origin}")
+
+
+def foreign(natives: Sequence[Native]) -> tuple[Native, ...]:
+    """The residue of other protocols that is worth carrying: more than bookkeeping."""
+    return tuple(
+        native
+        for native in natives
+        if native.protocol is not Protocol.MESSAGES and not _UNCARRIED.issuperset(native.data)
+    )
+
+
+# --- sealed blocks ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """What an opened block holds. `whole` is a part that Messages cannot show; else `natives` belong to the block
+    itself, to the `next` or `previous` part, or to the call whose id is in `call`."""
+
+    natives: tuple[Native, ...]
+    place: Literal["self", "next", "previous", "call"] = "self"
+    call: str | None = None
+    whole: Part | None = None
+
+
+def is_sealed(text: str) -> bool:
+    """Whether ccx made this token, whether or not it can still be opened."""
+    return text.startswith(MARK)
+
+
+def seal_for(natives: tuple[Native, ...], *, place: Literal["next", "previous"], call: str | None = None) -> str:
+    """Residue of another part, as the data of a redacted block beside it."""
+    note: JsonObject = {"place": place if call is None else "call", "call": call}
+    return seal((Native(Protocol.MESSAGES, _NOTE, note), *natives))
+
+
+def seal_part(part: ToolCall | ToolResult | Opaque) -> str:
+    """A part that Messages cannot show, as the data of a redacted block: it comes back with the next request."""
+    match part:
+        case ToolCall():
+            note: JsonObject = {
+                "part": "call",
+                "id": part.id,
+                "name": part.name,
+                "arguments": part.arguments,
+                "kind": part.kind,
+                "namespace": part.namespace,
+            }
+            return seal((Native(Protocol.MESSAGES, _NOTE, note), *part.native))
+        case ToolResult():
+            note = {"part": "result", "id": part.call_id, "name": part.name, "is_error": part.is_error}
+            return seal((Native(Protocol.MESSAGES, _NOTE, note), *part.native))
+        case Opaque():
+            return seal((Native(Protocol.MESSAGES, _NOTE, {"part": "opaque", "kind": part.kind}), part.native))
+
+
+def unsealed(text: str) -> Sealed | None:
+    """What one of our tokens holds; None for any other, and for one that was damaged."""
+    natives = unseal(text)
+    if not natives:
+        return None
+    first, rest = natives[0], natives[1:]
+    if first.protocol is not Protocol.MESSAGES or first.issuer != _NOTE:
+        return Sealed(natives)
+    note = first.data
+    place = note.get("place")
+    if place in ("next", "previous"):
+        return Sealed(rest, place="next" if place == "next" else "previous")
+    if place == "call":
+        return Sealed(rest, place="call", call=_text(note.get("call")))
+    whole = _part(note, rest)
+    return None if whole is None else Sealed((), whole=whole)
+
+
+def _part(note: JsonObject, natives: tuple[Native, ...]) -> Part | None:
+    match note.get("part"):
+        case "call":
+            return ToolCall(
+                _text(note.get("id")),
+                _text(note.get("name")),
+                _text(note.get("arguments")),
+                kind="custom" if note.get("kind") == "custom" else "function",
+                namespace=space if isinstance(space := note.get("namespace"), str) else None,
+                server=True,
+                native=natives,
+            )
+        case "result":
+            name = note.get("name")
+            return ToolResult(
+                _text(note.get("id")),
+                (),
+                name=name if isinstance(name, str) else None,
+                is_error=note.get("is_error") is True,
+                server=True,
+                native=natives,
+            )
+        case "opaque" if natives:
+            return Opaque(_text(note.get("kind")), natives[0])
+        case _:
+            return None
+
+
+def _text(value: Json) -> str:
+    return value if isinstance(value, str) else ""
