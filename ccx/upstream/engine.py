@@ -115,6 +115,9 @@ class DirectEngine:
             pool.close()
         while not self._connections.isdisjoint(idle):  # noqa: ASYNC110 - their ends are reported in the loop's next turn
             await asyncio.sleep(0)
+        if self._timer is not None and not self._connections:
+            self._timer.cancel()
+            self._timer, self._sweep_at = None, inf
 
     def _add_pool(self, origin: Origin) -> Pool:
         if origin.tls and self._context is None:

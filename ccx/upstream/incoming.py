@@ -73,7 +73,7 @@ class IncomingReply:
             if not left:
                 self.sent_at = asyncio.get_running_loop().time()
                 break
-            while self._connection is not None and self._connection.write_paused and self.status < 400:
+            while self._is_congested():
                 await self._wait(self._first_byte_ends)
         while not self.status:
             if self._error is not None:
@@ -117,6 +117,10 @@ class IncomingReply:
         if connection is not None:
             connection.close(self._error)
         self.wake()
+
+    def _is_congested(self) -> bool:
+        """The transport wants no more for now, and there is still a reason to give it more later."""
+        return self._connection is not None and self._connection.write_paused and self.status < 400
 
     async def _wait(self, deadline: float) -> None:
         connection = self._connection

@@ -11,6 +11,7 @@ Law
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import ssl
 from collections import OrderedDict
 from collections.abc import Callable
@@ -18,10 +19,10 @@ from dataclasses import dataclass
 from math import inf
 
 from ccx.upstream.connection import Connection
+from ccx.upstream.dial import race, resolve
 from ccx.upstream.reply import Origin
 
 _MARGIN = 1.0  # seconds before the end of a server's promise after which its connection is not trusted
-_HAPPY_EYEBALLS = 0.25  # RFC 8305's recommended delay, in seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class Pool:
 
     __slots__ = (
         "_connections",
+        "_is_literal",
         "_limits",
         "_origin",
         "_tls",
@@ -69,6 +71,7 @@ class Pool:
         self.idle: dict[Connection, None] = {}  # ordered, and any member can be removed at once
         self.watch = watch
         self._origin = origin
+        self._is_literal = _is_literal(origin.host)
         self._tls = tls
         self._limits = limits
         self._connections = connections
@@ -162,11 +165,14 @@ class Pool:
         """Make the connection that `open` already counts."""
         loop = asyncio.get_running_loop()
         connection = Connection(self)
-        # uvloop tries one address after the other and does not know the option.
-        eyeballs = {"happy_eyeballs_delay": _HAPPY_EYEBALLS} if isinstance(loop, asyncio.BaseEventLoop) else {}
         host, port = self._origin.host, self._origin.port
         try:
-            await loop.create_connection(lambda: connection, host, port, ssl=self._tls, **eyeballs)
+            if self._is_literal:
+                await loop.create_connection(lambda: connection, host, port, ssl=self._tls)
+            else:
+                sock = await race(await resolve(host, port))
+                name = host if self._tls is not None else None
+                await loop.create_connection(lambda: connection, sock=sock, ssl=self._tls, server_hostname=name)
         except BaseException:
             if connection.was_made:
                 connection.close()  # and `lost` follows
@@ -184,3 +190,11 @@ class Pool:
                 self.open += 1
                 waiter.set_result(None)
                 return
+
+
+def _is_literal(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -111,7 +111,7 @@ class HttpxEngine:
             if not isinstance(error, Exception) or isinstance(error, GatewayError):
                 raise
             if isinstance(error, TimeoutError) and clock.expired():
-                over: UpstreamStage = "total" if loop.time() >= total_ends else stage
+                over: UpstreamStage = "total" if clock.when() == total_ends else stage
                 raise UpstreamTimeout(f"no reply within the {over} limit", stage=over) from error
             raise self.translated(error, stage=stage) from error
         return HttpxReply(self, response, timeouts=call.timeouts, total_ends=total_ends)
@@ -178,7 +178,8 @@ class HttpxReply:
             async with asyncio.timeout_at(_moment(min(loop.time() + self._idle, self._total_ends))) as clock:
                 piece = await anext(self._pieces, b"")
         except Exception as error:
-            raise self._failed(error, expired=clock.expired()) from error
+            over: UpstreamStage = "total" if clock.when() == self._total_ends else "idle"
+            raise self._failed(error, over=over if clock.expired() else None) from error
         except BaseException:
             self.abort()
             raise
@@ -205,12 +206,9 @@ class HttpxReply:
             self._error = self._error or ConnectionLost("the reply was given up", stage="body")
             self._close()
 
-    def _failed(self, error: Exception, *, expired: bool) -> UpstreamError:
+    def _failed(self, error: Exception, *, over: UpstreamStage | None) -> UpstreamError:
         if self._error is None:  # else given up by another task
-            if expired and isinstance(error, TimeoutError):
-                over: UpstreamStage = "idle"
-                if asyncio.get_running_loop().time() >= self._total_ends:
-                    over = "total"
+            if over is not None and isinstance(error, TimeoutError):
                 self._error = UpstreamTimeout(f"no more of the body within the {over} limit", stage=over)
             else:
                 self._error = self._engine.translated(error, stage="body")

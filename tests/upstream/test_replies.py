@@ -13,9 +13,10 @@ from tests.faults import (
     Early,
     FaultUpstream,
     Malformed,
+    Peer,
+    Received,
     Reply,
     Reset,
-    Sse,
     encode,
 )
 from tests.upstream.conftest import call_to, drained, until
@@ -128,10 +129,21 @@ async def test_an_early_refusal_stops_the_upload(engine: DirectEngine) -> None:
 
 async def test_an_early_acceptance_does_not_stop_the_upload(engine: DirectEngine) -> None:
     body = os.urandom(3_000_000)
-    async with FaultUpstream([Early(Sse(["data: 1"], stall=True))]) as upstream:
+    uploaded: list[int] = []
+
+    class Accept(Early):
+        async def play(self, peer: Peer, request: Received) -> bool:
+            await peer.write(encode(200, {"content-length": "2"}))
+            await asyncio.sleep(0.01)
+            uploaded.append(len(await peer.reader.readexactly(len(body))))
+            await peer.write(b"ok")
+            return True
+
+    async with FaultUpstream([Accept(Reply())]) as upstream:
         reply = await engine.send(call_to(upstream, body))
-        assert reply.status == 200
-        reply.abort()
+        assert (reply.status, await reply.read(10)) == (200, b"ok")
+        assert uploaded == [len(body)]
+        assert engine.idle_connections == 1
 
 
 async def test_an_upload_that_is_cut_off(engine: DirectEngine) -> None:
