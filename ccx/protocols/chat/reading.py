@@ -1,0 +1,139 @@
+"""Reading JSON of unknown honesty, and residue in and out of it.
+
+A wrong type reads as absent: vendors send `null`, empty strings and empty objects where a field has no meaning, and
+what is absent has none either. Whoever must tell a wrong type from an absent field looks for itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from ccx.protocols.ir import Json, JsonObject, Loss, Native
+from ccx.protocols.names import Protocol
+
+# Residue is named for what it is where the name says it; the rest for the field.
+_NAMED = frozenset(
+    {
+        "cache_control",
+        "citations",
+        "logit_bias",
+        "metadata",
+        "name",
+        "role",
+        "service_tier",
+        "signature",
+        "strict",
+        "user",
+        "context_management",
+        "safety_settings",
+    }
+)
+_SIGNATURES = {
+    "thought_signature": "signature",
+    "thoughtSignature": "signature",
+    "encrypted_content": "signature",
+    "reasoning_details": "signature",
+    "reasoning_content": "reasoning",
+    "safetySettings": "safety_settings",
+}
+
+
+def text(value: Json) -> str:
+    """A string; empty for anything else."""
+    return value if isinstance(value, str) else ""
+
+
+def record(value: Json) -> JsonObject:
+    """An object; empty for anything else."""
+    return value if isinstance(value, dict) else {}
+
+
+def records(value: Json) -> list[JsonObject]:
+    """The objects in a list; none for anything else."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def integer(value: Json) -> int | None:
+    """A whole number, also where JSON spells it with a fraction of zero."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else None
+    return value if isinstance(value, int) else None
+
+
+def number(value: Json) -> float | int | None:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def boolean(value: Json) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+def rest(found: JsonObject, known: Collection[str]) -> JsonObject:
+    """The fields that are not known and say something."""
+    return {key: value for key, value in found.items() if key not in known and value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who wrote what is being read: a client (None) or the provider of this name."""
+
+    issuer: str | None
+
+    def native(self, data: JsonObject) -> tuple[Native, ...]:
+        return (Native(Protocol.CHAT, self.issuer, data),) if data else ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Who will read what is being written: an upstream, which understands residue of clients and of itself, or a
+    client (None), for which all residue of this protocol is meant."""
+
+    issuer: str | None
+
+    def understands(self, native: Native) -> bool:
+        if native.protocol is not Protocol.CHAT:
+            return False
+        return self.issuer is None or native.issuer is None or native.issuer == self.issuer
+
+    def own(self, natives: tuple[Native, ...]) -> JsonObject:
+        """The fields of all residue that the reader understands."""
+        if not natives:
+            return {}
+        found: JsonObject = {}
+        for native in natives:
+            if self.understands(native):
+                found.update(native.data)
+        return found
+
+    def foreign(self, natives: tuple[Native, ...], path: str) -> list[Loss]:
+        """A loss for each field of residue that the reader does not understand."""
+        return [
+            lost(path, key)
+            for native in natives
+            if not self.understands(native)
+            for key in native.data
+            if not (key == "role" and native.data[key] in ("developer", "system"))
+        ]
+
+
+def lost(path: str, field: str) -> Loss:
+    """The loss of a field of residue."""
+    what = _SIGNATURES.get(field) or (field if field in _NAMED else f"unknown_field:{field}")
+    return Loss(f"{path}.native", what)
+
+
+def merged(written: JsonObject, extra: JsonObject) -> JsonObject:
+    """What is written, with extra fields put in where they do not contradict."""
+    for key, value in extra.items():
+        if key not in written:
+            written[key] = value
+        elif isinstance(value, dict) and isinstance(inner := written[key], dict):
+            merged(inner, value)
+    return written
+
+
+def joined(pieces: Iterable[str], *, by: str = "\n\n") -> str:
+    return by.join(piece for piece in pieces if piece)

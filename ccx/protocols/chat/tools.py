@@ -1,0 +1,313 @@
+"""Tools, their names, choices among them, and calls.
+
+Names must match `[a-zA-Z0-9_-]{1,64}`, so a namespace is folded into the name, other characters are replaced, and what
+is too long is cut and made unique by a digest. The same name always becomes the same name, so that calls of earlier
+turns match. The context of the answer maps the names back.
+
+Source: https://platform.openai.com/docs/api-reference/chat/create#chat-create-tools
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+
+import msgspec
+
+from ccx.protocols.chat.reading import Origin, Reader, boolean, lost, merged, record, records, rest, text
+from ccx.protocols.codec import ToolName
+from ccx.protocols.dialects import Dialect
+from ccx.protocols.ir import Json, JsonObject, Loss, Native, ServerTool, Tool, ToolCall, ToolChoice
+from ccx.protocols.names import Protocol
+
+_LEGAL = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_ILLEGAL = re.compile(r"[^a-zA-Z0-9_-]")
+_NINE = re.compile(r"[a-zA-Z0-9]{9}")
+_INPUT = "input"
+"""The one argument of a function that stands in for a custom tool."""
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def read_tools(body: JsonObject) -> tuple[Tool | ServerTool, ...]:
+    """The tools of a request, those of the older `functions` among them."""
+    origin = Origin(None)
+    found: list[Tool | ServerTool] = [_read_tool(item, origin) for item in records(body.get("tools"))]
+    found += [_read_function(item, {}, origin) for item in records(body.get("functions"))]
+    if isinstance(options := body.get("web_search_options"), dict):
+        found.append(ServerTool("web_search", Native(Protocol.CHAT, None, {"web_search_options": options})))
+    return tuple(found)
+
+
+def _read_tool(item: JsonObject, origin: Origin) -> Tool | ServerTool:
+    kind = text(item.get("type"))
+    if kind in ("function", "") and isinstance(function := item.get("function"), dict):
+        return _read_function(function, rest(item, ("type", "function")), origin)
+    if kind == "custom" and isinstance(custom := item.get("custom"), dict):
+        shape = record(custom.get("format"))
+        written = record(shape.get("grammar")) or shape
+        grammar = None
+        if shape.get("type") == "grammar":
+            grammar = (text(written.get("syntax")), text(written.get("definition")))
+        extra = rest(item, ("type", "custom"))
+        if inside := rest(custom, ("name", "description", "format")):
+            extra["custom"] = inside
+        return Tool(
+            text(custom.get("name")),
+            description=_words(custom.get("description")),
+            kind="custom",
+            grammar=grammar,
+            native=origin.native(extra),
+        )
+    # Kimi's own tools are named as functions that begin with a dollar sign, OpenRouter's by a prefix.
+    name = text(record(item.get("function")).get("name")).lstrip("$") or kind.rpartition(":")[2] or "unknown"
+    return ServerTool(name, Native(Protocol.CHAT, None, item))
+
+
+def _read_function(function: JsonObject, extra: JsonObject, origin: Origin) -> Tool:
+    if inside := rest(function, ("name", "description", "parameters", "strict")):
+        extra["function"] = inside
+    schema = function.get("parameters")
+    return Tool(
+        text(function.get("name")),
+        description=_words(function.get("description")),
+        schema=schema if isinstance(schema, dict) else None,
+        strict=boolean(function.get("strict")),
+        native=origin.native(extra),
+    )
+
+
+def read_choice(body: JsonObject) -> ToolChoice | None:
+    """The choice; None where there is none, or one that the neutral form cannot say."""
+    match body.get("tool_choice"):
+        case "auto":
+            return ToolChoice("auto")
+        case "none":
+            return ToolChoice("none")
+        case "required" | "any":
+            return ToolChoice("required")
+        case {"type": "function", "function": {"name": str(name)}} | {"type": "custom", "custom": {"name": str(name)}}:
+            return ToolChoice("named", (name,))
+        case {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": list(allowed)}}:
+            return ToolChoice("named", tuple(filter(None, map(_allowed, allowed))))
+    match body.get("function_call"):
+        case "auto" | "none" as mode:
+            return ToolChoice("auto" if mode == "auto" else "none")
+        case {"name": str(name)}:
+            return ToolChoice("named", (name,))
+    return None
+
+
+def _allowed(item: Json) -> str:
+    found = record(item)
+    return text(record(found.get("function") or found.get("custom")).get("name"))
+
+
+def read_call(item: JsonObject, origin: Origin) -> ToolCall:
+    """A call in a whole message."""
+    kind = text(item.get("type"))
+    custom, function = record(item.get("custom")), record(item.get("function"))
+    if kind == "custom" or (kind != "function" and custom.get("name")):
+        extra = rest(item, ("id", "type", "custom", "function", "index"))
+        if inside := rest(custom, ("name", "input")):
+            extra["custom"] = inside
+        return ToolCall(
+            text(item.get("id")),
+            text(custom.get("name")),
+            text(custom.get("input")),
+            kind="custom",
+            native=origin.native(extra),
+        )
+    extra = rest(item, ("id", "type", "custom", "function", "index"))
+    if inside := rest(function, ("name", "arguments")):
+        extra["function"] = inside
+    return ToolCall(
+        text(item.get("id")),
+        text(function.get("name")),
+        arguments_text(function.get("arguments")),
+        native=origin.native(extra),
+    )
+
+
+def arguments_text(value: Json) -> str:
+    """Arguments as JSON text; some vendors send the object itself."""
+    if isinstance(value, str):
+        return value
+    return "" if value is None else _encode(value).decode()
+
+
+def unwrapped(arguments: str) -> str:
+    """What a function that stands in for a custom tool was given; the arguments themselves where the model did not
+    keep to the form."""
+    try:
+        found: object = _decode(arguments)
+    except msgspec.DecodeError:
+        return arguments
+    given = found.get(_INPUT) if isinstance(found, dict) else None
+    return given if isinstance(given, str) else arguments
+
+
+# --- writing ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Names:
+    """Upstream names of tools, and the way back."""
+
+    custom_tools: bool
+    back: dict[str, ToolName] = field(default_factory=dict)
+    _given: dict[tuple[str | None, str], str] = field(default_factory=dict)
+    _taken: set[str] = field(default_factory=set)
+
+    def of(self, name: str, namespace: str | None, kind: str) -> str:
+        """The name of a tool upstream."""
+        key = (namespace, name)
+        if (given := self._given.get(key)) is not None:
+            return given
+        full = name if namespace is None else f"{namespace}__{name}"
+        written = full if _LEGAL.fullmatch(full) else _digested(full)
+        if written in self._taken:
+            written = _digested(f"{namespace}/{name}/{written}")
+        self._given[key] = written
+        self._taken.add(written)
+        stands_in = kind == "custom" and not self.custom_tools
+        if written != name or namespace is not None or stands_in:
+            self.back[written] = ToolName(name, namespace, kind)
+        return written
+
+    def written(self, name: str) -> list[str]:
+        """The upstream names of the tools that a choice may mean by this name."""
+        found = [
+            given for (namespace, own), given in self._given.items() if name in (own, f"{namespace}__{own}", given)
+        ]
+        return found[:1]
+
+
+def _digested(name: str) -> str:
+    return f"{_ILLEGAL.sub('_', name)[:55]}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def call_id(ident: str, dialect: Dialect) -> str:
+    """The id of a call in the form that the vendor takes; the same for a call and its result."""
+    match dialect.tool_id:
+        case "nine" if not _NINE.fullmatch(ident):
+            return hashlib.sha256(ident.encode()).hexdigest()[:9]
+        case "forty" if len(ident) > 40:
+            return f"call_{hashlib.sha256(ident.encode()).hexdigest()[:32]}"
+        case _:
+            return ident
+
+
+def write_tool(
+    tool: Tool, *, path: str, names: Names, dialect: Dialect, reader: Reader, losses: list[Loss]
+) -> JsonObject:
+    name = names.of(tool.name, tool.namespace, tool.kind)
+    losses += reader.foreign(tool.native, path)
+    extra = reader.own(tool.native)
+    written: JsonObject = {"name": name}
+    if tool.kind == "custom" and dialect.custom_tools:
+        if tool.description is not None:
+            written["description"] = tool.description
+        if tool.grammar is not None:
+            syntax, definition = tool.grammar
+            written["format"] = {"type": "grammar", "grammar": {"syntax": syntax, "definition": definition}}
+        return merged({"type": "custom", "custom": written}, extra)
+    description, schema, strict = tool.description, tool.schema, tool.strict
+    if tool.kind == "custom":
+        description, schema = _stand_in(tool, path, losses)
+    if description is not None:
+        written["description"] = description
+    if schema is not None:
+        written["parameters"] = schema
+    if strict is not None and dialect.strict:
+        written["strict"] = strict
+    elif strict:
+        losses.append(Loss(path, "strict"))
+    if not dialect.content_parts:
+        losses += [lost(path, key) for key in extra if key == "cache_control"]
+        extra.pop("cache_control", None)
+    return merged({"type": "function", "function": written}, extra)
+
+
+def _stand_in(tool: Tool, path: str, losses: list[Loss]) -> tuple[str | None, JsonObject]:
+    """A custom tool as a function with one argument; its grammar is told in words."""
+    description = tool.description or ""
+    if tool.grammar is not None:
+        syntax, definition = tool.grammar
+        losses.append(Loss(path, "custom_tool_grammar", approximate=True, detail="told in the description"))
+        description += f"\n\nThe input must follow this {syntax or 'formal'} grammar:\n{definition}"
+    argument: JsonObject = {"type": "string", "description": "The input of the tool, as plain text."}
+    schema: JsonObject = {"type": "object", "properties": {_INPUT: argument}, "required": [_INPUT]}
+    return description.strip() or None, schema
+
+
+def write_call(call: ToolCall, *, names: Names, dialect: Dialect, extra: JsonObject) -> JsonObject:
+    """A call of an earlier turn."""
+    name = names.of(call.name, call.namespace, call.kind)
+    ident = call_id(call.id, dialect)
+    if call.kind == "custom" and dialect.custom_tools:
+        return merged({"id": ident, "type": "custom", "custom": {"name": name, "input": call.arguments}}, extra)
+    arguments = call.arguments
+    if call.kind == "custom":
+        arguments = _encode({_INPUT: arguments}).decode()
+    # Templates of inference engines parse the arguments of earlier calls, and an empty string is no JSON.
+    function: JsonObject = {"name": name, "arguments": arguments or "{}"}
+    return merged({"id": ident, "type": "function", "function": function}, extra)
+
+
+def write_choice(
+    choice: ToolChoice, tools: list[JsonObject], *, names: Names, dialect: Dialect, losses: list[Loss]
+) -> tuple[Json, list[JsonObject]]:
+    """The choice, None where it need not or cannot be said, and the tools: where a choice among them cannot be said,
+    only the chosen ones are offered."""
+    if not tools:
+        return None, tools
+    match choice.mode:
+        case "auto":
+            return ("auto" if "auto" in dialect.tool_choices else None), tools
+        case "none":
+            if "none" in dialect.tool_choices:
+                return "none", tools
+            losses.append(Loss("tool_choice", "tool_choice", approximate=True, detail="tools were not offered"))
+            return None, []
+        case "required":
+            return _required(dialect, losses), tools
+        case "named":
+            pass
+    wanted = [written for name in choice.names for written in names.written(name)]
+    chosen = [tool for tool in tools if _name(tool) in wanted]
+    if not chosen:
+        losses.append(Loss("tool_choice", "tool_choice", detail="no such tool"))
+        return None, tools
+    if len(chosen) == 1 and "named" in dialect.tool_choices:
+        return _named(chosen[0]), tools
+    if len(chosen) > 1 and dialect.allowed_tools:
+        listed: list[Json] = [_named(tool) for tool in chosen]
+        return {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": listed}}, tools
+    losses.append(Loss("tool_choice", "tool_choice_subset", approximate=True, detail="only these were offered"))
+    return _required(dialect, losses), chosen
+
+
+def _required(dialect: Dialect, losses: list[Loss]) -> Json:
+    if "required" in dialect.tool_choices:
+        return "required"
+    losses.append(Loss("tool_choice", "tool_choice", detail="a call cannot be demanded"))
+    return "auto" if "auto" in dialect.tool_choices else None
+
+
+def _named(tool: JsonObject) -> JsonObject:
+    kind = text(tool.get("type"))
+    return {"type": kind, kind: {"name": _name(tool)}}
+
+
+def _name(tool: JsonObject) -> str:
+    return text(record(tool.get(text(tool.get("type")))).get("name"))
+
+
+def _words(value: Json) -> str | None:
+    return value if isinstance(value, str) else None
