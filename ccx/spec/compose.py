@@ -30,6 +30,7 @@ from ruamel.yaml.events import (
 )
 
 from ccx.spec.diagnostics import Diagnostic, Related, Span, diagnostic
+from ccx.spec.inline import looks_secret
 from ccx.spec.locations import Scalar, Tree
 
 MAX_DEPTH: Final = 64
@@ -386,10 +387,11 @@ class _Composer:
             self.take_merge(tree, span)
         elif key in frame.names:
             first = frame.spans[key]
+            shown = "a key that looks like a secret" if looks_secret(key) else repr(key)
             self.found.append(
                 diagnostic(
                     "CCX107",
-                    f"{key!r} is written twice in one mapping, on line {first.line} and on line {span.line}",
+                    f"{shown} is written twice in one mapping, on line {first.line} and on line {span.line}",
                     file=self.file,
                     span=span,
                     help="keep one of the two",

@@ -218,7 +218,7 @@ class UsageStore(Node):
 
 
 class Telemetry(Node):
-    """What is seen of requests."""
+    """Logs, metrics, traces and usage."""
 
     logs: Logs = Logs()
     """The request log."""
@@ -231,7 +231,7 @@ class Telemetry(Node):
 
 
 class Lint(Node):
-    """Severity of lint rules."""
+    """The linter."""
 
     rules: dict[str, Literal["error", "warning", "info", "off"]] = Field(default_factory=dict)
     """By rule code: {CCX203: error, CCX310: off}."""

@@ -61,6 +61,15 @@ def find_secrets(root: Tree) -> InlineSecrets:
     paths: set[Path] = set()
     places: list[tuple[str, Span]] = []
     seen: set[tuple[str, Span]] = set()
+    for path, file, span in _named_by_secrets(root, ()):
+        paths.add(path)
+        if (file, span) not in seen:
+            seen.add((file, span))
+            places.append((file, span))
+            advice = "write where it is: {env: NAME} or {file: /run/secrets/name}"
+            message = "a secret is written here in place of a key's name"
+            # The pointer ends above: the name is the secret.
+            found.append(diagnostic("CCX401", message, file=file, span=span, path=path[:-1], help=advice))
     for path, tree in _texts(root, ()):
         what = _what(path, str(tree.content))
         if what is None:
@@ -111,6 +120,19 @@ def _texts(tree: Tree, path: Path) -> Iterator[tuple[Path, Tree]]:
     elif isinstance(tree.content, tuple):
         for index, child in enumerate(tree.content):
             yield from _texts(child, (*path, index))
+
+
+def _named_by_secrets(tree: Tree, path: Path) -> Iterator[tuple[Path, str, Span]]:
+    """Keys that are secrets, as in `keys: {sk-...}`, which YAML reads as a mapping."""
+    if isinstance(tree.content, Mapping):
+        for key, child in tree.content.items():
+            if SHAPES.search(key) and tree.keys is not None:
+                yield (*path, key), child.file, tree.keys[key]
+            else:
+                yield from _named_by_secrets(child, (*path, key))
+    elif isinstance(tree.content, tuple):
+        for index, child in enumerate(tree.content):
+            yield from _named_by_secrets(child, (*path, index))
 
 
 def _what(path: Path, text: str) -> tuple[str, str] | None:

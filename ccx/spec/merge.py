@@ -14,6 +14,7 @@ from ccx.spec.diagnostics import START, Diagnostic, Path, Related, Span, diagnos
 from ccx.spec.document import VERSION
 from ccx.spec.locations import Tree
 from ccx.spec.source import Closure
+from ccx.spec.wording import show
 
 UNITED: Final = frozenset({"channels", "clients", "models"})
 CONCATENATED: Final = frozenset({"routes", "tests"})
@@ -137,7 +138,7 @@ def _united(section: str, first: Tree, second: Tree, *, found: list[Diagnostic])
         if name in content:
             path: Path = (section, name)
             message = (
-                f"the {_SINGULAR[section]} {name!r} is declared twice, in {content[name].file!r} and {tree.file!r}"
+                f"the {_SINGULAR[section]} {show(name)} is declared twice, in {content[name].file!r} and {tree.file!r}"
             )
             related = Related(keys[name], content[name].file, "first declared here")
             found.append(

@@ -33,6 +33,10 @@ def generate() -> JsonObject:
     raw = Spec.model_json_schema(by_alias=True, mode="validation")
     definitions = raw.pop("$defs")
     root = _convert(raw)
+    converted = {name: _convert(definitions[name]) for name in sorted(definitions)}
+    for schema in (root, *converted.values()):
+        for name, part in schema.get("properties", {}).items():
+            schema["properties"][name] = _described(part, converted)
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "$id": SCHEMA_ID,
@@ -45,7 +49,7 @@ def generate() -> JsonObject:
                 "routes": [{"name": "default", "to": ["main"]}],
             }
         ],
-        "definitions": {name: _convert(definitions[name]) for name in sorted(definitions)},
+        "definitions": converted,
     }
 
 
@@ -65,6 +69,15 @@ def embedded() -> JsonObject:
     """The copy in the package, parsed. Not to be changed."""
     schema: JsonObject = json.loads(embedded_text())
     return schema
+
+
+def _described(part: JsonObject, definitions: JsonObject) -> JsonObject:
+    """The property with a description: where it is that of what it refers to, pydantic leaves it out."""
+    (reference,) = part.get("allOf", [part])[:1]
+    if "description" in part or "$ref" not in reference:
+        return part
+    meant = definitions[reference["$ref"].rsplit("/", 1)[-1]]
+    return {"allOf": [reference], "description": meant["description"], **{k: part[k] for k in _KEPT if k in part}}
 
 
 def _convert(node: Any) -> Any:

@@ -98,14 +98,21 @@ def _cells(sign: str) -> int:
 def _fitted(source: str, start: int, end: int, *, room: int) -> tuple[str, int, int]:
     """The part of a line that fits, and where in it, in cells, the stretch from start to end lies."""
     first, cut = 0, len(source)
-    total = sum(map(_cells, source))
-    if total > room:
-        # Some context before the caret, the rest after it.
-        first = max(0, min(start - room // 3, len(source) - room + 2)) if start > room // 2 else 0
-        used, cut = 0, first
-        while cut < len(source) and used + _cells(source[cut]) <= room - 2:
+    if sum(map(_cells, source)) > room:
+        space = room - 2 * len(_CUT)
+        # Some context before the caret, then as much as fits after it, then more before it if there is room left.
+        first = start
+        used = 0
+        while first > 0 and used + _cells(source[first - 1]) <= space // 3:
+            first -= 1
+            used += _cells(source[first])
+        cut = start
+        while cut < len(source) and used + _cells(source[cut]) <= space:
             used += _cells(source[cut])
             cut += 1
+        while first > 0 and used + _cells(source[first - 1]) <= space:
+            first -= 1
+            used += _cells(source[first])
     shown = source[first:cut].replace("\t", " " * _TAB)
     before = _CUT if first > 0 else ""
     after = _CUT if cut < len(source) else ""
