@@ -134,7 +134,8 @@ class Bodies:
 
 
 def client(yard: Yard, contender: Contender, *, kind: str, body: Path, timeout: float, **job: Any) -> dict[str, Any]:
-    """Run our own client against a contender. Raises StartError."""
+    """Run our own client against a contender. Raises StartError, also when not one request succeeded: that has no
+    latency, and none must be taken for a good one."""
     said = {
         "kind": kind,
         "port": contender.port,
@@ -145,11 +146,13 @@ def client(yard: Yard, contender: Contender, *, kind: str, body: Path, timeout: 
     command = [sys.executable, "-m", "tests.bench.client", json.dumps({**said, **job})]
     out = yard.fleet.run(command, core=yard.cores.load, timeout=timeout, environ={"PYTHONPATH": str(ROOT)})
     found: dict[str, Any] = json.loads(out)
+    if found["n"] and found["failed"] >= found["n"]:
+        raise StartError(f"all {found['n']} requests failed: {'; '.join(found['complaints'])}")
     return found
 
 
 def wrk(yard: Yard, contender: Contender, *, body: Path, connections: int, seconds: float) -> dict[str, Any]:
-    """Run wrk against a contender; latencies in microseconds. Raises StartError."""
+    """Run wrk against a contender; latencies in microseconds. Raises StartError, also when no request succeeded."""
     # The slowest reference answers large bodies in seconds: its tail must not count as a failure.
     command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "30s", "-s", str(_SCRIPT)]
     environ = {
@@ -163,6 +166,8 @@ def wrk(yard: Yard, contender: Contender, *, body: Path, connections: int, secon
     if line is None:
         raise StartError(f"wrk said nothing to count: {out.strip()[-300:]}")
     found: dict[str, Any] = json.loads(line[line.index("{") :])
+    if found["refused"] + found["broken"] >= max(1, found["n"]):
+        raise StartError(f"{found['refused']} requests were refused and {found['broken']} broken, of {found['n']}")
     return found
 
 

@@ -323,6 +323,7 @@ async def once(job: Job) -> dict[str, Any]:
     return {
         "n": len(done),
         "failed": sum(1 for each in done if not each.good),
+        "complaints": sorted({each.broken or f"status {each.status}" for each in done if not each.good})[:5],
         "ms": [round((each.ended - each.sent) * 1000, 3) for each in done],
         "first": asdict(done[0]) if done else None,
     }

@@ -12,6 +12,7 @@ from typing import Any
 
 from tests.bench.cells import Bodies, client
 from tests.bench.contenders import Contender, Yard
+from tests.bench.processes import StartError
 
 UP = (256, 512, 1024, 2048)
 DOWN = (128, 64)
@@ -49,17 +50,12 @@ def _step(
 ) -> bool:
     """So many streams at once; what came of it is added to `steps`. Whether it held."""
     cpu = contender.cpu()
-    said = client(
-        yard,
-        contender,
-        kind="streams",
-        body=body,
-        connections=streams,
-        seconds=SECONDS + 5,
-        pace=pace_ms / 1000,
-        rounds=1,
-        timeout=SECONDS + 150,
-    )
+    try:
+        said = _ask(yard, contender, body=body, streams=streams, pace_ms=pace_ms)
+    except StartError as error:
+        nothing = {"stalled": 0, "slow": False, "lasted_p50_ms": None, "longest_gap_ms": 0.0, "utilisation": 0.0}
+        steps.append({"streams": streams, "held": False, "failed": streams, "complaints": [str(error)], **nothing})
+        return False
     slow = said["lasted"]["p50"] / 1000 > SECONDS * _SLOW
     good = not said["failed"] and not said["stalled"] and not slow
     steps.append(
@@ -78,3 +74,17 @@ def _step(
         },
     )
     return good
+
+
+def _ask(yard: Yard, contender: Contender, *, body: Path, streams: int, pace_ms: int) -> dict[str, Any]:
+    return client(
+        yard,
+        contender,
+        kind="streams",
+        body=body,
+        connections=streams,
+        seconds=SECONDS + 5,
+        pace=pace_ms / 1000,
+        rounds=1,
+        timeout=SECONDS + 150,
+    )
