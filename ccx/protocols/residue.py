@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Iterable
 
 import msgspec
 
@@ -20,11 +21,31 @@ from ccx.protocols.names import Protocol
 MARK = "ccx1."
 MAX_SEALED = 4 * 1024 * 1024
 
+BOOKKEEPING = frozenset(
+    {
+        "id",
+        "type",
+        "object",
+        "index",
+        "status",
+        "additional_tools",  # where a Responses client declared a tool, which is carried all the same
+        "tool_search_output",  # likewise
+        "echo",  # a request's fields repeated in its answer
+    }
+)
+"""Fields by which a protocol only keeps its books: ids and states of items, places, repetitions. To leave them out
+loses no meaning, so they are neither a loss nor worth an envelope."""
+
 
 class _Envelope(msgspec.Struct, array_like=True, frozen=True):
     protocol: str
     issuer: str | None
     data: dict[str, object]
+
+
+def telling(natives: Iterable[Native]) -> tuple[Native, ...]:
+    """The residue that means something to its origin; without what only keeps its books."""
+    return tuple(native for native in natives if not native.data.keys() <= BOOKKEEPING)
 
 
 def seal(native: tuple[Native, ...]) -> str:
