@@ -9,6 +9,7 @@ Source: https://platform.openai.com/docs/api-reference/chat/object
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import assert_never
 
 from ccx.protocols.chat import reasoning
@@ -89,6 +90,10 @@ def wants_functions(asked: Asked) -> bool:
 
 
 def _message(parts: tuple[Part, ...], *, asked: Asked, new_id: NewId, losses: list[Loss]) -> JsonObject:
+    # Ids are given first, for residue is addressed by them.
+    parts = tuple(
+        replace(part, id=new_id("call_")) if isinstance(part, ToolCall) and not part.id else part for part in parts
+    )
     said: list[str] = []
     refused: list[str] = []
     calls: list[Json] = []
@@ -116,7 +121,7 @@ def _message(parts: tuple[Part, ...], *, asked: Asked, new_id: NewId, losses: li
                 if part.server:
                     losses.append(Loss(path, "server_tool"))
                 else:
-                    calls.append(write_call(part, new_id=new_id, path=path, losses=losses))
+                    calls.append(write_call(part, path=path, losses=losses))
             case Media():
                 put_media(message, images, part, asked=asked, new_id=new_id, path=path, losses=losses)
             case ToolResult():
@@ -141,16 +146,15 @@ def _message(parts: tuple[Part, ...], *, asked: Asked, new_id: NewId, losses: li
     return message
 
 
-def write_call(call: ToolCall, *, new_id: NewId, path: str, losses: list[Loss]) -> JsonObject:
+def write_call(call: ToolCall, *, path: str, losses: list[Loss]) -> JsonObject:
     """A call for a client."""
     if call.namespace is not None:
         losses.append(Loss(path, "namespace", detail=call.namespace))
-    ident = call.id or new_id("call_")
     extra = CLIENT.own(call.native)
     if call.kind == "custom":
-        return merged({"id": ident, "type": "custom", "custom": {"name": call.name, "input": call.arguments}}, extra)
+        return merged({"id": call.id, "type": "custom", "custom": {"name": call.name, "input": call.arguments}}, extra)
     return merged(
-        {"id": ident, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}, extra
+        {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}, extra
     )
 
 
@@ -174,7 +178,8 @@ def write_citations(citations: tuple[Citation, ...], *, offset: int, path: str, 
         }
         if cited.quote is not None:
             inside["content"] = cited.quote
-        losses += CLIENT.foreign(cited.native, where)
+        if any(not CLIENT.understands(native) for native in cited.native):
+            losses.append(Loss(where, "citations", approximate=True, detail="only what is cited is told"))
         written.append({"type": "url_citation", "url_citation": merged(inside, own)})
     return written
 

@@ -8,6 +8,7 @@ Source: https://platform.openai.com/docs/api-reference/chat-streaming
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import assert_never
 
 import msgspec
@@ -146,9 +147,10 @@ class ChatStreamEncoder:
             return b""
         self._order(2, path)
         self._calls += 1
-        written = write_call(part, new_id=self._new_id, path=path, losses=self.losses)
         if not part.id:
-            self._part = ToolCall(str(written["id"]), part.name, "", kind=part.kind, namespace=part.namespace)
+            # Residue is addressed by the id, at the end.
+            self._part = part = replace(part, id=self._new_id("call_"))
+        written = write_call(part, path=path, losses=self.losses)
         if self._legacy:
             if self._calls:
                 self.losses.append(Loss(path, "parallel_tool_calls"))
