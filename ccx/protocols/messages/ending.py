@@ -86,18 +86,18 @@ def decode_usage(*reports: Json) -> Usage:
 
 
 def encode_usage(usage: Usage | None) -> JsonObject:
-    """The usage object. What is unknown is zero where clients need a number."""
+    """The usage object. The two counts that clients need are zero where they are unknown."""
     if usage is None:
         usage = Usage()
     if usage.raw is not None and "output_tokens" in usage.raw and _OTHER_USAGE.isdisjoint(usage.raw):
-        return {"input_tokens": 0, "output_tokens": 0, **usage.raw}
-    read, written = usage.cache_read_tokens or 0, usage.cache_write_tokens or 0
-    found: JsonObject = {
-        "input_tokens": max(0, (usage.input_tokens or 0) - read - written),
-        "cache_creation_input_tokens": written,
-        "cache_read_input_tokens": read,
-        "output_tokens": usage.output_tokens or 0,
-    }
+        return {"input_tokens": 0, **usage.raw}
+    read, written = usage.cache_read_tokens, usage.cache_write_tokens
+    found: JsonObject = {"input_tokens": max(0, (usage.input_tokens or 0) - (read or 0) - (written or 0))}
+    if written is not None:
+        found["cache_creation_input_tokens"] = written
+    if read is not None:
+        found["cache_read_input_tokens"] = read
+    found["output_tokens"] = usage.output_tokens or 0
     if usage.reasoning_tokens is not None:
         found["output_tokens_details"] = {"thinking_tokens": usage.reasoning_tokens}
     return found

@@ -137,7 +137,8 @@ def blocks(part: Part, path: str, losses: list[Loss]) -> Iterator[JsonObject]:
         case Refusal(text):
             yield from carried(part.native)
             losses.append(Loss(path, "refusal", approximate=True, detail="told as text"))
-            yield {"type": "text", "text": text}
+            if text:
+                yield {"type": "text", "text": text}
         case Opaque(_, native):
             yield own((native,)) or hidden(part, path, losses)
         case _:

@@ -91,6 +91,7 @@ def encode_tools(
 ) -> list[JsonObject]:
     """The tools that an upstream of this issuer is offered."""
     found: list[JsonObject] = []
+    declared: set[str] = set()
     for at, tool in enumerate(request.tools):
         path = f"tools[{at}]"
         if isinstance(tool, ServerTool):
@@ -99,14 +100,17 @@ def encode_tools(
             else:
                 losses.append(Loss(path, "server_tool", detail=tool.name))
             continue
-        found.append(_client_tool(tool, names, path, issuer=issuer, traits=traits, losses=losses))
+        name = names.upstream(tool.namespace, tool.name)
+        if name in declared:
+            losses.append(Loss(path, "tool", detail="declared twice"))
+            continue
+        declared.add(name)
+        found.append(_client_tool(tool, name, path, issuer=issuer, traits=traits, losses=losses))
     return found
 
 
-def _client_tool(
-    tool: Tool, names: ToolNames, path: str, *, issuer: str, traits: Traits, losses: list[Loss]
-) -> JsonObject:
-    block: JsonObject = {"name": names.upstream(tool.namespace, tool.name)}
+def _client_tool(tool: Tool, name: str, path: str, *, issuer: str, traits: Traits, losses: list[Loss]) -> JsonObject:
+    block: JsonObject = {"name": name}
     if tool.kind == "custom":
         block["description"] = _custom_description(tool)
         block["input_schema"] = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}

@@ -23,6 +23,7 @@ from typing import Final
 from ccx.protocols.ir import Json, JsonObject, Loss, Message
 from ccx.protocols.messages.blocks import Role, Writer, shortened
 from ccx.protocols.messages.models import Traits
+from ccx.protocols.messages.naming import legal_id, original_id
 from ccx.protocols.messages.natives import accepted, refused
 
 _THOUGHTS: Final = frozenset({"thinking", "redacted_thinking"})
@@ -224,7 +225,7 @@ def _settled(turns: list[Turn]) -> list[Turn]:
 def _unique(id_: str, used: set[str], losses: list[Loss]) -> str:
     found, number = id_, 2
     while found in used:
-        found, number = f"{id_}_{number}", number + 1
+        found, number = legal_id(f"{original_id(id_)}_{number}"), number + 1
     if found != id_:
         losses.append(Loss("messages", "tool_call_id", approximate=True, detail="used twice"))
     used.add(found)
