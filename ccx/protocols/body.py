@@ -90,6 +90,11 @@ class Body:
                 case _:
                     raise self._wrong_type("stream", "a boolean")
 
+    @property
+    def text(self) -> bytes:
+        """The body as strict JSON, for whoever decodes all of it: as received, with lone surrogates repaired."""
+        return self._text
+
     def value(self, key: str) -> object | None:
         """The decoded value of a top-level key; None when absent or null.
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from math import gcd
 from typing import Any
 
+from ccx.protocols.conversion import answering
 from ccx.protocols.names import CHAT_PROTOCOLS, Protocol
 from ccx.routing import table
 from ccx.routing.compile_conditions import admitted, asked_for, compile_when
@@ -210,7 +211,7 @@ def _check_protocols(
     channels: Mapping[str, table.Channel],
     report: Report,
 ) -> None:
-    """Refuse what could only ever be skipped: ccx does not convert between protocols yet."""
+    """Refuse what could only ever be skipped: targets that cannot answer what the route lets in, converted or not."""
     if not may:
         return
     spoken: set[Protocol] = set()
@@ -223,19 +224,20 @@ def _check_protocols(
                 continue
             speaks = {surface.protocol for surface in channel.surfaces}
             spoken |= speaks
-            if not speaks & may:
+            if not any(answering(protocol, speaks) for protocol in may):
                 sound = False
                 _report_target(route, target, speaks, may, path=path, report=report)
     if not sound or route.to is None:
         return
-    unanswered = (asked_for(route.when) & may) - spoken
+    unanswered = {protocol for protocol in asked_for(route.when) & may if answering(protocol, spoken) is None}
     if unanswered:
         report(
             "CCX208",
-            f"the route {route.name!r} names {_list(unanswered)}, which none of its targets speaks; "
+            f"the route {route.name!r} names {_list(unanswered)}, which none of its targets can answer; "
             f"they speak {_list(spoken)}",
             ("when", "protocol") if route.when.protocol is not None else ("when",),
-            help="ccx does not convert between protocols yet; add a target that speaks it, or do not name it.",
+            help="Conversations are converted into one another, images and embeddings are not: add a target that "
+            "speaks it, or do not name it.",
         )
     elif may == frozenset(Protocol) and not spoken & CHAT_PROTOCOLS:
         report(
@@ -261,7 +263,8 @@ def _report_target(
         "CCX208",
         f"the route {route.name!r} lets in {_list(may)}, and the channel {target.channel!r} speaks {_list(speaks)}",
         path,
-        help="ccx does not convert between protocols yet: a target has to speak the client's own.",
+        help="Conversations are converted into one another (messages, chat, responses, gemini); images and embeddings "
+        "are not.",
     )
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 
+from ccx.protocols.conversion import answering
 from ccx.protocols.names import RESERVED_SEGMENTS, Protocol
 from ccx.routing.conditions import (
     BodyField,
@@ -205,10 +206,11 @@ class Decider:
         channel = self._channels[target.channel]
         if not channel.enabled:
             return Skip(channel.name, "the channel is disabled")
-        surface = channel.surface(protocol)
+        spoken = {surface.protocol for surface in channel.surfaces}
+        found = answering(protocol, spoken)
+        surface = channel.surface(found) if found is not None else None
         if surface is None:
-            spoken = ", ".join(sorted(s.protocol for s in channel.surfaces))
-            return Skip(channel.name, f"the channel speaks {spoken}, not {protocol}")
+            return Skip(channel.name, f"the channel speaks {', '.join(sorted(spoken))}, which cannot answer {protocol}")
         if surface.auth != "none" and not channel.keys:
             return Skip(channel.name, "the channel has no key")
         if target.weight == 0:

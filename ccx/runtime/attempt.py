@@ -31,13 +31,14 @@ ERROR_BYTES = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """What of a client's request is the same for every attempt."""
+    """A request as it goes to upstreams of one protocol, for one model. `stream`: an answer in events is asked for."""
 
     endpoint: Endpoint
     method: bytes
     query: bytes
     headers: list[Header]
     stream: bool
+    body: list[bytes]
 
 
 @dataclass(slots=True)
@@ -53,6 +54,7 @@ class Answer:
     decoder: Decoder | None
     observation: Observation | None
     events: bool = False
+    plain: bytes = b""  # of a whole answer: without its compression
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ class Failure:
     headers: tuple[Header, ...] = ()
     body: bytes = b""
     retry_after: float | None = None
+    protocol: Protocol | None = None  # of `body`
 
 
 def build_call(
@@ -73,7 +76,6 @@ def build_call(
     key: LiveKey | None,
     *,
     outgoing: Outgoing,
-    body: list[bytes],
     timeouts: Timeouts,
 ) -> Call:
     """The request as it goes out: the client's headers as they came, the key, what the channel adds and takes away."""
@@ -99,7 +101,7 @@ def build_call(
         origin=upstream.origins[surface.protocol],
         target=target,
         headers=out,
-        body=body,
+        body=outgoing.body,
         timeouts=timeouts,
     )
 
@@ -231,7 +233,7 @@ def _whole(reply: Reply, body: bytes, endpoint: Endpoint, *, json: bool) -> Answ
     elif not plain and endpoint.operation is Operation.GENERATE:
         raise BadReply("the reply is empty", stage="body")
     observation = observe_body(endpoint.protocol, endpoint.operation, plain)
-    return Answer(reply.status, reply.headers, [body], None, None, decoder, observation)
+    return Answer(reply.status, reply.headers, [body], None, None, decoder, observation, plain=plain)
 
 
 def _classified(refusal: _Refusal, choice: Choice, key: LiveKey | None, *, now: float) -> Failure:
@@ -253,6 +255,7 @@ def _classified(refusal: _Refusal, choice: Choice, key: LiveKey | None, *, now: 
         headers=tuple(refusal.headers),
         body=body,
         retry_after=wait if wait is not None else retry_after_body(body),
+        protocol=choice.surface.protocol,
     )
 
 

@@ -11,22 +11,22 @@ import random
 import time
 from dataclasses import replace
 
-from ccx.errors import GatewayError
-from ccx.protocols.body import Body
-from ccx.protocols.names import Operation, Protocol
+from ccx.errors import ErrorKind, GatewayError, UpstreamError
 from ccx.routing.decide import Choice, Decision, Step
 from ccx.routing.select import order, pick_key
 from ccx.routing.table import Route
 from ccx.runtime.answers import KINDS, Sender, receipt, reply_headers
-from ccx.runtime.attempt import Failure, Outgoing, attempt, build_call
+from ccx.runtime.attempt import Answer, Failure, Outgoing, attempt, build_call
+from ccx.runtime.convert import Conversion, Converted
 from ccx.runtime.live import Upstream
-from ccx.runtime.policy import NO_EDITS, edits
+from ccx.runtime.outbound import Outbound, Prepared
 from ccx.runtime.relay import relay
 from ccx.runtime.schedule import Move, Schedule
+from ccx.runtime.translate import convert_whole, send_stream, send_whole
 from ccx.runtime.understand import Request
 from ccx.state.memory import MemoryState
 from ccx.telemetry.exchange import OK, Attempt
-from ccx.upstream.outcome import FailureClass, usefulness
+from ccx.upstream.outcome import FailureClass, classify_exception, usefulness
 from ccx.upstream.reply import Timeouts
 
 _STATUS: dict[FailureClass, int] = {
@@ -44,19 +44,36 @@ _STATUS: dict[FailureClass, int] = {
 }
 
 
+# Of another protocol's error only what every client understands.
+_RETRY_HEADERS = (b"retry-after", b"retry-after-ms", b"x-should-retry", b"request-id", b"x-request-id")
+_KIND_OF: dict[FailureClass, ErrorKind] = {
+    "auth": "authentication",
+    "bad_request": "invalid_request",
+    "content_filter": "invalid_request",
+    "context_window": "invalid_request",
+    "model_not_found": "not_found",
+    "overloaded": "overloaded",
+    "quota": "rate_limit",
+    "rate_limit": "rate_limit",
+    "timeout": "timeout",
+}
+
+
 async def serve_from_upstreams(
     request: Request,
     decision: Decision,
     route: Route,
-    outgoing: Outgoing,
+    outbound: Outbound,
     *,
     state: MemoryState,
     sender: Sender,
 ) -> list[Failure]:
-    """Try the decision's targets until one answers, and relay that. Returns the failures if none did."""
+    """Try the decision's targets until one answers, and relay that. Returns the failures if none did.
+
+    Raises GatewayError 400 where every target would lose something that the route does not allow to be lost.
+    """
     live = request.live
     now = asyncio.get_running_loop().time
-    bodies = _Bodies(request, route)
 
     def arranged(step: Step) -> tuple[Choice, ...]:
         return order(step, view=state, rng=random.random)
@@ -74,17 +91,35 @@ async def serve_from_upstreams(
         started=now(),
     )
     failures: list[Failure] = []
+    losing: list[str] = []
     move = schedule.first()
     while move is not None:
+        prepared = await outbound.prepared(move.choice)
+        if prepared.converted is not None and route.on_loss == "reject" and prepared.converted.rejected:
+            losing.append(f"{move.choice.channel.name} would lose {', '.join(prepared.converted.rejected)}")
+            move = schedule.instead()
+            continue
         if move.wait:
             await asyncio.sleep(move.wait)
         upstream = live.upstreams[move.choice.channel.name]
-        timeouts = _timeouts(upstream, stream=outgoing.stream, remaining=schedule.ends - now())
-        failure = await _one(request, move, upstream, outgoing, timeouts, bodies=bodies, state=state, sender=sender)
+        timeouts = _timeouts(upstream, stream=prepared.outgoing.stream, remaining=schedule.ends - now())
+        failure = await _one(
+            request,
+            move,
+            upstream,
+            prepared,
+            timeouts,
+            conversion=outbound.conversion,
+            state=state,
+            sender=sender,
+        )
         if failure is None:
             return []
         failures.append(failure)
         move = schedule.after(move, failure.failure, retry_after=failure.retry_after, now=now())
+    if losing and not failures:
+        reasons = "; ".join(losing)
+        raise GatewayError(400, "invalid_request", f"Route {route.name!r} allows no loss, and {reasons}.")
     return failures
 
 
@@ -92,10 +127,10 @@ async def _one(
     request: Request,
     move: Move,
     upstream: Upstream,
-    outgoing: Outgoing,
+    prepared: Prepared,
     timeouts: Timeouts,
     *,
-    bodies: _Bodies,
+    conversion: Conversion | None,
     state: MemoryState,
     sender: Sender,
 ) -> Failure | None:
@@ -103,7 +138,8 @@ async def _one(
     choice, exchange = move.choice, request.exchange
     key = upstream.keys[move.key] if move.key is not None else None
     channel, print_ = choice.channel.name, key.fingerprint if key else None
-    call = build_call(upstream, choice, key, outgoing=outgoing, body=bodies.pieces(choice), timeouts=timeouts)
+    outgoing, converted = prepared.outgoing, prepared.converted
+    call = build_call(upstream, choice, key, outgoing=outgoing, timeouts=timeouts)
     before = exchange.attempts
     record = Attempt(channel, choice.surface.protocol.value, choice.model or "", print_, OK, None, 0.0)
     outcome, status, begun = "cancelled", None, time.perf_counter()
@@ -115,13 +151,51 @@ async def _one(
             return found
         status = found.status
         exchange.attempts = (*before, record)
-        outcome = await relay(outgoing.endpoint, found, exchange, sender)
+        if converted is None or conversion is None:
+            outcome = await relay(outgoing.endpoint, found, exchange, sender)
+            return None
+        exchange.losses = converted.losses
+        outcome = await _translated(request, found, conversion, converted, outgoing=outgoing, sender=sender)
         return None
+    except UpstreamError as error:
+        # A converted answer that turned out to be none, before any of it was shown.
+        outcome = classify_exception(error)
+        return Failure(outcome, str(error), status=None)
     finally:
         state.end(channel, print_)
         seconds = time.perf_counter() - begun
         done = Attempt(channel, record.protocol, record.model, print_, outcome, status, seconds)
         exchange.attempts = (*before, done)
+
+
+async def _translated(
+    request: Request,
+    answer: Answer,
+    conversion: Conversion,
+    converted: Converted,
+    *,
+    outgoing: Outgoing,
+    sender: Sender,
+) -> str:
+    """Relay an answer of another protocol. Raises UpstreamError only before anything has been sent."""
+    endpoint, exchange, spoken = request.endpoint, request.exchange, outgoing.endpoint.protocol
+    try:
+        whole = await convert_whole(answer, conversion, converted, spoken)
+    except BaseException:
+        if answer.reply is not None:
+            answer.reply.abort()
+        raise
+    if whole is not None:
+        return await send_whole(endpoint, answer, whole, stream=conversion.stream, exchange=exchange, sender=sender)
+    return await send_stream(
+        endpoint,
+        answer,
+        conversion,
+        converted,
+        spoken=spoken,
+        exchange=exchange,
+        sender=sender,
+    )
 
 
 async def tell_failure(request: Request, failures: list[Failure], sender: Sender) -> None:
@@ -130,6 +204,11 @@ async def tell_failure(request: Request, failures: list[Failure], sender: Sender
     best = max(failures, key=lambda failure: usefulness(failure.failure))
     exchange.error_kind = best.failure
     status = best.status
+    if best.protocol is not request.endpoint.protocol and status is not None and status >= 400:
+        kept = tuple(h for h in best.headers if h[0] in _RETRY_HEADERS)
+        if best.failure == "auth":
+            kept = (*kept, (b"x-should-retry", b"false"))
+        raise GatewayError(status, _kind(best.failure, status), best.message, headers=kept)
     if status is not None and status >= 400 and best.body:
         headers = reply_headers(list(best.headers)) + receipt(exchange)
         if best.failure == "auth":
@@ -142,36 +221,8 @@ async def tell_failure(request: Request, failures: list[Failure], sender: Sender
     raise GatewayError(shown, KINDS.get(shown, "api_error"), f"{best.message} (tried {tried})")
 
 
-class _Bodies:
-    """The outgoing body for each model name, made once."""
-
-    __slots__ = ("_edits", "_made", "_request")
-
-    def __init__(self, request: Request, route: Route) -> None:
-        self._request = request
-        self._made: dict[str | None, list[bytes]] = {}
-        body, endpoint = request.body, request.endpoint
-        self._edits = NO_EDITS
-        if isinstance(body, Body) and endpoint.operation is Operation.GENERATE:
-            self._edits = edits(route.policy, endpoint.protocol, body)
-
-    def pieces(self, choice: Choice) -> list[bytes]:
-        """The body that asks for this choice's model."""
-        model = None if self._request.endpoint.protocol is Protocol.GEMINI else choice.model
-        made = self._made.get(model)
-        if made is None:
-            made = self._made[model] = self._make(model)
-        return made
-
-    def _make(self, model: str | None) -> list[bytes]:
-        body = self._request.body
-        renamed = model is not None and body.model is not None and model != body.model
-        if self._edits and isinstance(body, Body):
-            write = dict(self._edits.write)
-            if renamed:
-                write["model"] = model
-            return body.with_fields(write, self._edits.drop)
-        return body.with_model(model) if renamed and model is not None else [body.raw]
+def _kind(failure: FailureClass, status: int) -> ErrorKind:
+    return _KIND_OF.get(failure) or KINDS.get(status, "api_error")
 
 
 def _timeouts(upstream: Upstream, *, stream: bool, remaining: float) -> Timeouts:

@@ -16,16 +16,16 @@ from datetime import UTC, datetime
 from ccx.errors import ClientError, GatewayError, HttpError
 from ccx.protocols.endpoints import Endpoint
 from ccx.protocols.names import Operation
-from ccx.routing.decide import Decision, NeedsTokens
+from ccx.routing.decide import Choice, Decision, NeedsTokens
 from ccx.routing.table import Route
-from ccx.runtime.admission import ClientGone, Receive, Scope, Send, admit, read_body, read_headers, without_key
+from ccx.runtime.admission import ClientGone, Receive, Scope, Send, admit, read_body, read_headers
 from ccx.runtime.answers import KINDS, Sender, receipt
-from ccx.runtime.attempt import Outgoing
 from ccx.runtime.counting import counted_answer
 from ccx.runtime.departure import Departure
 from ccx.runtime.failover import serve_from_upstreams, tell_failure
 from ccx.runtime.gateway import Gateway
 from ccx.runtime.live import Live
+from ccx.runtime.outbound import Outbound
 from ccx.runtime.understand import Request, understand
 from ccx.telemetry.exchange import CLIENT_GONE, Exchange
 from ccx.tokens.counter import TokenCounter
@@ -109,22 +109,15 @@ class Proxy:
         counter = self._counter
         request = understand(live, endpoint, inbound, client, raw=raw, exchange=exchange, counter=counter)
         decision, route = await self._decide(request)
-        if endpoint.operation is Operation.COUNT_TOKENS:
-            decision = _only_counting(decision)
+        if endpoint.operation is not Operation.GENERATE:
+            decision = _only_native(decision, endpoint)
         failures = []
         if decision.steps:
-            outgoing = Outgoing(
-                endpoint=endpoint,
-                method=scope["method"].encode(),
-                query=without_key(scope["query_string"]),
-                headers=inbound.forward,
-                stream=request.facts.stream,
-            )
             failures = await serve_from_upstreams(
                 request,
                 decision,
                 route,
-                outgoing,
+                Outbound(request, route, method=scope["method"], query=scope["query_string"]),
                 state=self._gateway.state,
                 sender=sender,
             )
@@ -132,8 +125,11 @@ class Proxy:
                 return
         if endpoint.operation is Operation.COUNT_TOKENS:
             await self._count(request, sender)
-        else:
+        elif failures:
             await tell_failure(request, failures, sender)
+        else:
+            asked = f"{endpoint.operation} of {endpoint.protocol}"
+            raise GatewayError(501, "not_supported", f"No target of route {route.name!r} has {asked}.")
 
     async def _decide(self, request: Request) -> tuple[Decision, Route]:
         """The table's decision, counting tokens if and only if it hangs on them.
@@ -180,10 +176,12 @@ class Proxy:
         await sender.whole(200, headers, counted_answer(request.facts.protocol, count))
 
 
-def _only_counting(decision: Decision) -> Decision:
-    """The targets that have a token counting endpoint."""
-    steps = (
-        replace(step, choices=tuple(choice for choice in step.choices if choice.surface.count_tokens))
-        for step in decision.steps
-    )
+def _only_native(decision: Decision, endpoint: Endpoint) -> Decision:
+    """The targets that have this operation themselves: only the asking for an answer is ever converted."""
+
+    def has(choice: Choice) -> bool:
+        counts = endpoint.operation is not Operation.COUNT_TOKENS or choice.surface.count_tokens
+        return choice.surface.protocol is endpoint.protocol and counts
+
+    steps = (replace(step, choices=tuple(filter(has, step.choices))) for step in decision.steps)
     return replace(decision, steps=tuple(step for step in steps if step.choices))

@@ -67,6 +67,12 @@ class Schedule:
         """The first attempt; None if there is no target."""
         return self._fresh()
 
+    def instead(self) -> Move | None:
+        """The next untried target, in place of one that turned out unable to serve: it was not asked and counts not."""
+        self.made -= 1
+        self._pool = []
+        return self._fresh()
+
     def after(self, move: Move, failure: FailureClass, *, retry_after: float | None, now: float) -> Move | None:
         """The attempt after this one failed; None when the failure stands."""
         if failure not in self._failover.on or self.made >= self._failover.attempts or now >= self._ends:

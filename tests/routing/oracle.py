@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ccx.catalog.providers import provider
+from ccx.protocols.conversion import CODECS
 from ccx.routing.facts import Facts
 from ccx.spec.channels import Channel
 from ccx.spec.conditions import When
@@ -123,6 +124,12 @@ def _named_channel(spec: Spec, facts: Facts) -> tuple[str, str] | None:
     return found[1], found[2]
 
 
+def answers(client: str, spoken: set[str]) -> bool:
+    """Whether an upstream that speaks these can serve a client: in its own protocol, or by conversion."""
+    converted = {protocol.value for protocol in CODECS}
+    return client in spoken or (client in converted and bool(spoken & converted))
+
+
 def speaks(channel: Channel) -> set[str]:
     """The protocols of a channel."""
     if channel.protocol is not None:
@@ -141,7 +148,7 @@ def _steps(
         for name, own, weight in group:
             channel = spec.channels[name]
             asked = own or model
-            if not channel.enabled or facts.protocol.value not in speaks(channel) or weight == 0:
+            if not channel.enabled or not answers(facts.protocol.value, speaks(channel)) or weight == 0:
                 continue
             if _has_no_key(channel):
                 continue

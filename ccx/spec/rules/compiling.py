@@ -22,17 +22,18 @@ COMPILING: Final[tuple[RuleInfo, ...]] = (
         "CCX208",
         "target-protocol",
         severity="error",
-        summary="A target speaks none of the protocols that its route lets in.",
-        why="""A request is passed on in the protocol it came in; this version of ccx does not convert. A target that
-        could only ever be skipped is a mistake, and so is a protocol that a route names and that none of its targets
-        speaks. Where a route does not say which protocols it is for, a target is skipped for those it cannot speak.""",
+        summary="A target can answer none of the protocols that its route lets in.",
+        why="""Conversations (messages, chat, responses, gemini) are converted into one another where a target does not
+        speak the client's protocol; images and embeddings are not. A target that could only ever be skipped is a
+        mistake, and so is a protocol that a route names and that none of its targets can answer. Where a route does
+        not say which protocols it is for, a target is skipped for those it cannot answer.""",
         bad="""
         channels: {claude: {provider: anthropic, keys: {env: ANTHROPIC_API_KEY}}}
-        routes: [{name: codex, when: {protocol: responses}, to: [claude]}]
+        routes: [{name: pictures, when: {protocol: images}, to: [claude]}]
         """,
         good="""
         channels: {openai: {provider: openai, keys: {env: OPENAI_API_KEY}}}
-        routes: [{name: codex, when: {protocol: responses}, to: [openai]}]
+        routes: [{name: pictures, when: {protocol: images}, to: [openai]}]
         """,
     ),
 )

@@ -1,0 +1,35 @@
+"""Which protocol of an upstream answers a client of another, and the codecs to go between.
+
+Law: the same protocol is never converted. Where an upstream speaks several others, the one that keeps most of the
+client's is taken, by the table here: Messages and Responses carry thinking with its seal, Gemini carries it with its
+signatures, Chat carries it by vendors' customs only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from ccx.protocols import chat, messages
+from ccx.protocols.codec import Codec
+from ccx.protocols.names import Protocol
+
+CODECS: Mapping[Protocol, Codec] = {
+    Protocol.MESSAGES: messages.codec,
+    Protocol.CHAT: chat.codec,
+}
+
+_PREFERRED: Mapping[Protocol, tuple[Protocol, ...]] = {
+    Protocol.MESSAGES: (Protocol.RESPONSES, Protocol.GEMINI, Protocol.CHAT),
+    Protocol.CHAT: (Protocol.RESPONSES, Protocol.MESSAGES, Protocol.GEMINI),
+    Protocol.RESPONSES: (Protocol.MESSAGES, Protocol.GEMINI, Protocol.CHAT),
+    Protocol.GEMINI: (Protocol.MESSAGES, Protocol.RESPONSES, Protocol.CHAT),
+}
+
+
+def answering(client: Protocol, spoken: Collection[Protocol]) -> Protocol | None:
+    """The protocol in which an upstream that speaks these serves a client of that one; None if it cannot."""
+    if client in spoken:
+        return client
+    if client not in CODECS:
+        return None
+    return next((p for p in _PREFERRED.get(client, ()) if p in spoken and p in CODECS), None)

@@ -1,0 +1,100 @@
+"""What goes out to each upstream: the client's own bytes where it speaks the client's protocol, else a conversion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ccx.protocols.body import Body, open_body
+from ccx.protocols.names import Operation, Protocol
+from ccx.routing.decide import Choice
+from ccx.routing.table import Route
+from ccx.runtime.admission import without_key
+from ccx.runtime.attempt import Outgoing
+from ccx.runtime.convert import Conversion, Converted, upstream_endpoint
+from ccx.runtime.policy import NO_EDITS, edits
+from ccx.runtime.understand import Request
+from ccx.upstream.reply import Header
+
+# Headers that mean something in one vendor's protocol only: they go to upstreams of that protocol, not to others.
+_VENDORS = (b"anthropic-", b"openai-", b"x-goog-", b"x-stainless-", b"x-codex-", b"x-claude-")
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request ready for one choice; with what the way back needs where it was converted."""
+
+    outgoing: Outgoing
+    converted: Converted | None
+
+
+class Outbound:
+    """One client's request, made ready for each (protocol, model) that is tried, once."""
+
+    def __init__(self, request: Request, route: Route, *, method: str, query: bytes) -> None:
+        self._request = request
+        self._route = route
+        self._method = method.encode()
+        self._query = without_key(query)
+        self._made: dict[tuple[Protocol, str | None], Prepared] = {}
+        self._body = request.body
+        self._edits = NO_EDITS
+        if isinstance(self._body, Body) and request.endpoint.operation is Operation.GENERATE:
+            self._edits = edits(route.policy, request.endpoint.protocol, self._body)
+        self.conversion: Conversion | None = None
+
+    async def prepared(self, choice: Choice) -> Prepared:
+        """The request that asks this choice. Raises ClientError 400 for a body that cannot be converted at all."""
+        key = (choice.surface.protocol, choice.model)
+        made = self._made.get(key)
+        if made is None:
+            same = choice.surface.protocol is self._request.endpoint.protocol
+            made = self._made[key] = self._passed(choice) if same else await self._converted(choice)
+        return made
+
+    def _passed(self, choice: Choice) -> Prepared:
+        request = self._request
+        model = None if request.endpoint.protocol is Protocol.GEMINI else choice.model
+        outgoing = Outgoing(
+            request.endpoint,
+            self._method,
+            self._query,
+            request.inbound.forward,
+            request.facts.stream,
+            self._pieces(model),
+        )
+        return Prepared(outgoing, None)
+
+    def _pieces(self, model: str | None) -> list[bytes]:
+        body = self._body
+        renamed = model is not None and body.model is not None and model != body.model
+        if self._edits and isinstance(body, Body):
+            write = dict(self._edits.write)
+            if renamed:
+                write["model"] = model
+            return body.with_fields(write, self._edits.drop)
+        return body.with_model(model) if renamed and model is not None else [body.raw]
+
+    async def _converted(self, choice: Choice) -> Prepared:
+        request = self._request
+        if self.conversion is None:
+            self.conversion = Conversion(
+                request.live.table,
+                request.endpoint,
+                self._edited(),
+                model=request.facts.model or "",
+                stream=request.facts.stream,
+            )
+        converted = await self.conversion.request_for(choice)
+        stream = request.facts.stream
+        endpoint = upstream_endpoint(request.endpoint, choice.surface.protocol, stream=stream)
+        headers: list[Header] = [h for h in request.inbound.forward if not h[0].startswith(_VENDORS)]
+        query = b"alt=sse" if stream and choice.surface.protocol is Protocol.GEMINI else b""
+        return Prepared(Outgoing(endpoint, b"POST", query, headers, stream, [converted.body]), converted)
+
+    def _edited(self) -> Body:
+        """The client's body with the route's declared changes, which are written in the client's protocol."""
+        body = self._body
+        assert isinstance(body, Body)  # noqa: S101 - forms belong to Images, which is never converted
+        if not self._edits:
+            return body
+        return open_body(b"".join(body.with_fields(dict(self._edits.write), self._edits.drop)))

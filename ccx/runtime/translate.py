@@ -1,0 +1,169 @@
+"""Relaying an answer that has to be converted on its way to the client.
+
+Law: as of the relay, nothing is tried again after the first byte, and a stream that breaks ends in the client's
+protocol's own error. A whole answer is converted before anything is sent, so that one which cannot be converted is a
+failure like any other. In silent stretches the client's protocol's keep-alive is sent, where it has one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from ccx.errors import UpstreamError
+from ccx.protocols.conversion import CODECS
+from ccx.protocols.endpoints import Endpoint
+from ccx.protocols.failures import keepalive
+from ccx.protocols.names import Protocol
+from ccx.runtime.answers import Sender, receipt, reply_headers
+from ccx.runtime.attempt import Answer
+from ccx.runtime.convert import Conversion, Converted, folded
+from ccx.runtime.relay import note
+from ccx.telemetry.exchange import OK, Exchange
+from ccx.upstream.reply import Header
+
+MAX_WHOLE = 64 * 1024 * 1024
+SILENCE = 15.0
+_CONTENT = (b"content-", b"transfer-")
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A converted answer, whole: its body, whether that is a stream of events, and the losses of converting it."""
+
+    body: bytes
+    losses: tuple[str, ...]
+
+
+async def convert_whole(answer: Answer, conversion: Conversion, converted: Converted, spoken: Protocol) -> Whole | None:
+    """The converted body of an answer that can be had whole; None for a stream that the client wants as a stream.
+
+    Raises UpstreamError where the answer breaks off or is none.
+    """
+    codec = CODECS[spoken]
+    if answer.events:
+        if conversion.stream:
+            return None
+        chunks = await _rest(answer)
+        return Whole(*conversion.whole(folded(chunks, codec, converted.context)))
+    plain = answer.plain if answer.reply is None else await _rest(answer)
+    return Whole(*await conversion.answer(plain, codec, converted.context))
+
+
+async def _rest(answer: Answer) -> bytes:
+    """All of an answer, plain."""
+    held = b"".join(answer.held)
+    rest = await answer.reply.read(MAX_WHOLE) if answer.reply is not None else b""
+    plain = held + rest
+    if answer.observer is not None:
+        answer.observer.feed(rest)
+        answer.observer.end()
+    return plain if answer.decoder is None else answer.decoder.feed(plain)
+
+
+async def send_whole(
+    endpoint: Endpoint,
+    answer: Answer,
+    whole: Whole,
+    *,
+    stream: bool,
+    exchange: Exchange,
+    sender: Sender,
+) -> str:
+    """Give the client a converted answer that is there whole. Returns the attempt's outcome."""
+    note(exchange, answer.observation if answer.observer is None else answer.observer.observation)
+    exchange.losses = tuple(sorted({*exchange.losses, *whole.losses}))
+    headers = _headers(endpoint, answer, exchange, stream=stream)
+    await sender.whole(answer.status, headers, whole.body)
+    return OK
+
+
+async def send_stream(
+    endpoint: Endpoint,
+    answer: Answer,
+    conversion: Conversion,
+    converted: Converted,
+    *,
+    spoken: Protocol,
+    exchange: Exchange,
+    sender: Sender,
+) -> str:
+    """Convert a stream for the client as it comes. Returns the attempt's outcome."""
+    reply = answer.reply
+    assert reply is not None  # noqa: S101 - a stream is never whole
+    converter = conversion.stream_converter(CODECS[spoken], converted.context)
+    observer = answer.observer
+    await sender.start(answer.status, _headers(endpoint, answer, exchange, stream=True))
+    silence = _Silence(sender, keepalive(endpoint.protocol))
+    try:
+        chunk = b"".join(answer.held)
+        while chunk:
+            if out := converter.feed(chunk):
+                silence.broken()
+                await sender.piece(out)
+            chunk = await reply.next()
+            if observer is not None and chunk:
+                observer.feed(chunk)
+        if out := converter.end():
+            await sender.piece(out)
+    except UpstreamError as error:
+        exchange.error_kind = "upstream_cut"
+        await sender.piece(converter.fail(f"The upstream's stream broke off: {error}."))
+        await sender.end()
+        return "timeout" if error.stage in ("idle", "total") else "server_error"
+    finally:
+        silence.stop()
+        reply.abort()
+        if observer is not None:
+            observer.end()
+            note(exchange, observer.observation)
+        exchange.losses = tuple(sorted({*exchange.losses, *converter.losses}))
+    await sender.end()
+    if observer is not None and (observer.error is not None or not observer.terminal):
+        exchange.error_kind = "upstream_stream_error" if observer.error is not None else "upstream_cut"
+        return "server_error"
+    return OK
+
+
+def _headers(endpoint: Endpoint, answer: Answer, exchange: Exchange, *, stream: bool) -> list[Header]:
+    kind = b"text/event-stream; charset=utf-8" if stream else b"application/json"
+    if stream and endpoint.protocol is Protocol.GEMINI and not exchange.stream:
+        kind = b"application/json"
+    headers = [(b"content-type", kind)]
+    headers += [h for h in reply_headers(answer.headers) if not h[0].startswith(_CONTENT)]
+    if stream:
+        headers.append((b"cache-control", b"no-cache"))
+    headers += receipt(exchange, status=answer.status)
+    if exchange.losses:
+        headers.append((b"x-ccx-losses", ", ".join(exchange.losses).encode()))
+    return headers
+
+
+class _Silence:
+    """Sends a keep-alive after each `SILENCE` seconds in which nothing else was sent."""
+
+    def __init__(self, sender: Sender, sign: bytes | None) -> None:
+        self._sender = sender
+        self._sign = sign
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._sending: asyncio.Task[None] | None = None
+        self.broken()
+
+    def broken(self) -> None:
+        """Something is being sent."""
+        if self._sign is None:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(SILENCE, self._speak)
+
+    def _speak(self) -> None:
+        assert self._sign is not None  # noqa: S101 - no timer is set without one
+        self._sending = self._loop.create_task(self._sender.piece(self._sign))
+        self.broken()
+
+    def stop(self) -> None:
+        """No more."""
+        if self._timer is not None:
+            self._timer.cancel()
