@@ -169,8 +169,9 @@ class History:
                     if behind:
                         self.losses.append(Loss(where, "part_order", approximate=True))
                 case ToolCall():
-                    calls += self._call(part, where)
-                    behind.add(ToolCall)
+                    if called := self._call(part, where):
+                        calls += called
+                        behind.add(ToolCall)
                 case Text() | Refusal() | Media() | Opaque() | ToolResult():
                     written = self._said(part, where)
                     if written and ToolCall in behind:
