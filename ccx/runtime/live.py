@@ -166,6 +166,8 @@ def _upstream(
     else:
         try:
             tls = TlsSettings(ca=str(folder / channel.ca) if channel.ca else None)
+            if any(surface.scheme == "https" for surface in channel.surfaces):
+                tls.context()  # read now, off the loop, what the first request would wait for
             engine = make_engine(proxy=proxy or None, http2=channel.http2, tls=tls)
         except (OSError, ValueError) as error:
             problems.append(f"channels.{channel.name}: {error}")

@@ -60,7 +60,8 @@ class Reconciler:
     """Keeps the gateway's table what the files say.
 
     `look` reads the files and compiles them where they changed; it is slow and runs off the loop. `warm` makes
-    ready what a table needs beside itself. `note` is told of every result; `persist` keeps the last good contents.
+    ready what a table needs beside itself. `note` is told of every result; `persist` keeps the last good contents, in
+    a thread.
     """
 
     def __init__(
@@ -103,24 +104,31 @@ class Reconciler:
         """Bring the live table in line with the files now. Never raises for what is in the files."""
         async with self._lock:
             candidate = await self._look()
-            if candidate.table is None and self._stamp(candidate) != self._seen:
+            if candidate.table is None and await asyncio.to_thread(self._stamp, candidate) != self._seen:
                 # A file is perhaps half written: look again before rejecting it.
                 await asyncio.sleep(TORN_WAIT)
                 candidate = await self._look()
             self._folders = candidate.folders
-            stamp = self._stamp(candidate)
+            stamp = await asyncio.to_thread(self._stamp, candidate)
             if stamp == self._seen:
                 return self._done("unchanged", reason, problems=self.status.problems)
             self._seen = stamp
             if candidate.table is None:
                 return self._done("rejected", reason, problems=candidate.problems)
             await self._warm(candidate.table)
-            return self._apply(candidate, candidate.table, reason)
+            return await self._apply(candidate, candidate.table, reason)
 
-    def _apply(self, candidate: Candidate, table: RoutingTable, reason: str) -> Result:
+    async def _apply(self, candidate: Candidate, table: RoutingTable, reason: str) -> Result:
         old = self._gateway.live
         try:
-            live = prepare(table, candidate.digest, folder=self._folder, environ=self._environ, previous=old)
+            live = await asyncio.to_thread(
+                prepare,
+                table,
+                candidate.digest,
+                folder=self._folder,
+                environ=self._environ,
+                previous=old,
+            )
         except PrepareError as error:
             return self._done("rejected", reason, problems=error.problems)
         same = live.digest == old.digest and live.secrets == old.secrets and live.admin_key == old.admin_key
@@ -129,8 +137,9 @@ class Reconciler:
             return self._done("unchanged", reason)
         self._gateway.commit(live)
         self.status.restart_needed = restart_needed(self._started, table)
-        self._persist(candidate)
-        return self._done("applied", reason)
+        result = self._done("applied", reason)
+        await asyncio.to_thread(self._persist, candidate)
+        return result
 
     def _done(self, result: Result, reason: str, *, problems: tuple[str, ...] = ()) -> Result:
         status = self.status
