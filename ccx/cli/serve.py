@@ -87,7 +87,7 @@ def address(listen: str | None, table: RoutingTable) -> tuple[str, int]:
     if listen is None:
         return table.server.host, table.server.port
     host, colon, port = listen.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65535:
+    if not colon or not (port.isascii() and port.isdigit()) or int(port) > 65535:
         raise UsageError(f"{listen!r} is not HOST:PORT", hint="--listen 127.0.0.1:3000")
     return host.strip("[]") or "127.0.0.1", int(port)
 

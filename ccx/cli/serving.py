@@ -1,13 +1,12 @@
 """One serving process: everything wired together, run until told to stop.
 
-Signals: SIGTERM and SIGINT stop gracefully (no new connections; requests under way are finished within `server.drain`);
-SIGHUP reconciles at once and opens log files anew.
+Signals: SIGTERM and SIGINT stop gracefully (new requests are refused, those under way are finished within
+`server.drain`); SIGHUP reconciles at once and opens log files anew.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import logging
 import os
@@ -15,7 +14,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +23,7 @@ import uvicorn
 from ccx import __version__
 from ccx.admin.api import connections, routes
 from ccx.catalog.models import models as catalogued
+from ccx.cli.server import Server
 from ccx.routing.conditions import axis, leaves
 from ccx.routing.facts import Axis
 from ccx.routing.table import RoutingTable
@@ -130,7 +130,7 @@ async def _serve(start: Start, listener: socket.socket) -> None:
         background=[reconciler.run, telemetry.run],
         on_stop=stopped,
     )
-    server = _Server(
+    server = Server(
         uvicorn.Config(
             app,
             http=BoundedProtocol,
@@ -143,9 +143,12 @@ async def _serve(start: Start, listener: socket.socket) -> None:
             date_header=False,
             backlog=2048,
             timeout_keep_alive=75,
-            timeout_graceful_shutdown=max(1, live.table.server.drain // 1000),
         ),
-        draining=lambda: _drain(gateway, telemetry),
+        drain=live.table.server.drain / 1000,
+        in_flight=lambda: gateway.in_flight,
+        on_started=lambda: _say_started(start, listener, telemetry),
+        on_draining=lambda: _drain(gateway, telemetry),
+        parent=start.worker.parent if start.worker else None,
     )
     _quiet_uvicorn(telemetry)
     loop = asyncio.get_running_loop()
@@ -155,48 +158,21 @@ async def _serve(start: Start, listener: socket.socket) -> None:
         reconciler.wake()
 
     loop.add_signal_handler(signal.SIGHUP, hangup)
-    await _warm(counter, live.table)
-    _say_started(start, listener, telemetry)
-    # Tables and imports live as long as the process: leave them out of every collection.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
-    # Threads that count tokens or compile a spec give way to the loop after this long instead of 5 ms.
-    sys.setswitchinterval(0.0005)
-    await server.serve(sockets=[listener])
+    with server.stopping_at_signals():
+        await _warm(counter, live.table)
+        # Tables and imports live as long as the process: leave them out of every collection.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(20_000, 20, 50)
+        # Threads that count tokens or compile a spec give way to the loop after this long instead of 5 ms.
+        sys.setswitchinterval(0.0005)
+        await server.serve(sockets=[listener])
 
 
 async def _warm(counter: TokenCounter, table: RoutingTable) -> None:
     """Load the vocabulary before a table that asks for token counts is served, not in its first request."""
     if any(axis(leaf) is Axis.INPUT_TOKENS for route in table.routes for leaf in leaves(route.when)):
         await counter.prepare()
-
-
-class _Server(uvicorn.Server):
-    """Tells the gateway that it drains when the signal arrives, so that `/ready` says so while requests finish."""
-
-    def __init__(self, config: uvicorn.Config, *, draining: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._draining = draining
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Stop gracefully at SIGTERM and SIGINT, and exit with 0: uvicorn would die of the signal after all is done."""
-        loop = asyncio.get_running_loop()
-        signals = (signal.SIGTERM, signal.SIGINT)
-        for sig in signals:
-            loop.add_signal_handler(sig, self.handle_exit, sig, None)
-        try:
-            yield
-        finally:
-            for sig in signals:
-                loop.remove_signal_handler(sig)
-
-    def handle_exit(self, sig: int, frame: object) -> None:
-        """A stop signal."""
-        if not self.should_exit:
-            self._draining()
-        super().handle_exit(sig, frame)  # type: ignore[arg-type]  # the frame is passed through untouched
 
 
 def _drain(gateway: Gateway, telemetry: Telemetry) -> None:

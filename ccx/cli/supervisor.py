@@ -1,10 +1,14 @@
 """Several processes on one port. The parent holds the listening socket, starts the workers, keeps them alive and passes
-signals on; it serves nothing itself. Each worker compiles and watches the same files and so serves the same table."""
+signals on; it serves nothing itself. Each worker compiles and watches the same files and so serves the same table.
+
+Law: a worker that cannot be started in the first place stops everything, since nothing is lost by it; one that cannot
+be started again is tried again for ever, ever more slowly, while the others serve. No worker is started after a stop,
+none is left behind after the parent's end, and none outlives a parent that was killed (see `cli.server`).
+"""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import socket
 import subprocess
@@ -14,8 +18,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-RESTART_PAUSE = 1.0
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+from ccx.cli.server import STOP_SIGNALS
+
+START_SECONDS = 1.0
+"""A worker that lives as long as this has started."""
+PAUSES = (1.0, 2.0, 5.0, 10.0, 30.0)
+"""Seconds before a worker is started again, by how often in a row it died young; then the last."""
+_TICK = 0.05
+_GRACE = 5.0  # seconds beyond the drain time until a worker that hangs is killed
 
 
 def supervise(arguments: Sequence[str], listener: socket.socket, *, workers: int, drain: float) -> int:
@@ -24,29 +34,24 @@ def supervise(arguments: Sequence[str], listener: socket.socket, *, workers: int
     `drain` is seconds that workers get to finish. Returns an exit code: that of a worker that could not even start.
     """
     with tempfile.TemporaryDirectory(prefix="ccx-workers-") as folder:
-        pool = _Pool(list(arguments), listener, Path(folder))
+        pool = _Pool(list(arguments), listener, Path(folder), workers=workers)
         signal.signal(signal.SIGHUP, lambda *_: pool.signal(signal.SIGHUP))
         for sig in STOP_SIGNALS:
             signal.signal(sig, lambda *_: pool.stop())
-        for number in range(workers):
-            pool.start(number)
-        return pool.watch(drain=drain)
+        return pool.run(drain=drain)
 
 
 class _Pool:
-    def __init__(self, arguments: list[str], listener: socket.socket, folder: Path) -> None:
+    def __init__(self, arguments: list[str], listener: socket.socket, folder: Path, *, workers: int) -> None:
         self._arguments = arguments
         self._listener = listener
         self._folder = folder
         self._running: dict[int, subprocess.Popen[bytes]] = {}
         self._started: dict[int, float] = {}
+        self._due = dict.fromkeys(range(workers), 0.0)  # workers to be started, and when
+        self._young = dict.fromkeys(range(workers), 0)  # how often in a row each died young
+        self._proven: set[int] = set()  # those that have once been seen to serve
         self._stopping = False
-
-    def start(self, number: int) -> None:
-        fd = self._listener.fileno()
-        command = [sys.executable, "-m", "ccx", "serve", *self._arguments, "--worker", f"{number}:{fd}:{self._folder}"]
-        self._running[number] = subprocess.Popen(command, pass_fds=[fd])  # noqa: S603 - our own program
-        self._started[number] = time.monotonic()
 
     def signal(self, sig: signal.Signals) -> None:
         for process in list(self._running.values()):
@@ -57,44 +62,62 @@ class _Pool:
         self._stopping = True
         self.signal(signal.SIGTERM)
 
-    def watch(self, *, drain: float) -> int:
+    def run(self, *, drain: float) -> int:
+        code = 0
         while not self._stopping:
-            pid, status = _next_exit()
-            if pid == 0:
-                continue
-            for number, process in list(self._running.items()):
-                if process.pid != pid:
-                    continue
-                process.returncode = os.waitstatus_to_exitcode(status)
-                del self._running[number]
-                if process.returncode > 0 and time.monotonic() - self._started[number] < RESTART_PAUSE:
-                    self.stop()
-                    self._reap(drain)
-                    return process.returncode
-                time.sleep(RESTART_PAUSE)
-                self.start(number)
+            self._start_due(time.monotonic())
+            code = self._look(time.monotonic())
+            if code:
+                break
+            time.sleep(_TICK)
+        self._stopping = True
+        # Once the workers have closed theirs, new connections are refused instead of waiting for nobody.
+        self._listener.close()
         self._reap(drain)
+        return code
+
+    def _start_due(self, now: float) -> None:
+        for number in [number for number, at in self._due.items() if at <= now]:
+            if self._stopping:
+                return
+            del self._due[number]
+            self._start(number)
+
+    def _start(self, number: int) -> None:
+        fd = self._listener.fileno()
+        command = [sys.executable, "-m", "ccx", "serve", *self._arguments, "--worker", f"{number}:{fd}:{self._folder}"]
+        self._running[number] = subprocess.Popen(command, pass_fds=[fd])  # noqa: S603 - our own program
+        self._started[number] = time.monotonic()
+
+    def _look(self, now: float) -> int:
+        """See who has ended. Returns the exit code of a worker that could not start in the first place, else 0."""
+        for number, process in list(self._running.items()):
+            code = process.poll()
+            old = now - self._started[number] >= START_SECONDS
+            if code is None:
+                if old:
+                    self._proven.add(number)
+                    self._young[number] = 0
+                continue
+            del self._running[number]
+            if self._stopping:
+                continue
+            if code > 0 and not old and number not in self._proven:
+                return code
+            pause = PAUSES[min(self._young[number], len(PAUSES) - 1)]
+            self._young[number] += 1
+            self._due[number] = now + pause
+            how = f"exited with {code}" if code >= 0 else f"was ended by signal {-code}"
+            print(f"ccx: worker {number} {how}; starting another in {pause:g} s", file=sys.stderr, flush=True)
         return 0
 
     def _reap(self, drain: float) -> None:
-        ends = time.monotonic() + drain + 5
+        # Told once more: one of them may have been starting while the signal was passed on.
+        self.signal(signal.SIGTERM)
+        ends = time.monotonic() + drain + _GRACE
         for process in self._running.values():
             try:
                 process.wait(max(0.1, ends - time.monotonic()))
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-
-
-def _next_exit() -> tuple[int, int]:
-    """Wait up to a second for a child to exit; (0, 0) if none did."""
-    ends = time.monotonic() + 1
-    while time.monotonic() < ends:
-        try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return 0, 0
-        if pid:
-            return pid, status
-        time.sleep(0.05)
-    return 0, 0

@@ -18,7 +18,7 @@ from ccx.protocols.endpoints import Endpoint
 from ccx.protocols.names import Operation
 from ccx.routing.decide import Choice, Decision, NeedsTokens
 from ccx.routing.table import Route
-from ccx.runtime.admission import ClientGone, Receive, Scope, Send, admit, read_body, read_headers
+from ccx.runtime.admission import CLOSE, ClientGone, Receive, Scope, Send, admit, read_body, read_headers
 from ccx.runtime.answers import KINDS, Sender, receipt
 from ccx.runtime.counting import counted_answer
 from ccx.runtime.departure import Departure
@@ -98,6 +98,8 @@ class Proxy:
     ) -> None:
         if self._gateway.in_flight > live.table.server.max_concurrency:
             raise GatewayError(503, "overloaded", "The gateway is serving as many requests as it may.")
+        if self._gateway.draining:
+            raise GatewayError(503, "overloaded", "The gateway is stopping.", headers=(*CLOSE, (b"retry-after", b"1")))
         inbound = read_headers(scope["headers"])
         client = admit(live, scope, inbound, today=datetime.now(UTC).date())
         if client is not None:
