@@ -141,6 +141,7 @@ async def _serve(start: Start, listener: socket.socket) -> None:
             log_config=None,
             server_header=False,
             date_header=False,
+            proxy_headers=False,
             backlog=2048,
             timeout_keep_alive=75,
         ),

@@ -41,6 +41,7 @@ HOP_BY_HOP = frozenset(
     },
 )
 CREDENTIALS = (b"x-api-key", b"authorization", b"x-goog-api-key", b"api-key")
+FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-real-ip")
 _READ = frozenset(
     {
         *CREDENTIALS,
@@ -51,6 +52,7 @@ _READ = frozenset(
         b"expect",
         b"host",
         b"origin",
+        *FORWARDED,
     },
 )
 # Not sent on: what belongs to this hop, what authenticates to ccx, and what a browser adds for us alone.
@@ -146,9 +148,10 @@ def host_of(header: bytes) -> str:
 
 
 def from_this_machine(scope: Scope, inbound: Inbound) -> bool:
-    """Whether the caller is on this machine and, if it is a web page, one served by this machine."""
+    """Whether the caller is on this machine and, if it is a web page, one served by this machine. What a proxy on this
+    machine passes on comes from anywhere."""
     peer = scope.get("client")
-    if peer is None or not is_loopback(str(peer[0])):
+    if peer is None or not is_loopback(str(peer[0])) or any(name in inbound.read for name in FORWARDED):
         return False
     host, origin = inbound.read.get(b"host"), inbound.read.get(b"origin")
     if host is not None and not is_loopback(host_of(host)):

@@ -83,9 +83,11 @@ async def test_a_model_that_is_not_allowed(tmp_path: Path) -> None:
     [
         {"host": "evil.example"},
         {"origin": "https://evil.example"},
+        {"x-forwarded-for": "127.0.0.1"},
+        {"forwarded": "for=10.0.0.1"},
         {"host": "evil.example:3000", "origin": "http://evil.example:3000"},
     ],
-    ids=["foreign host", "foreign page", "rebound name"],
+    ids=["foreign host", "foreign page", "through a proxy", "through another", "rebound name"],
 )
 async def test_without_clients_a_web_page_cannot_reach_in(tmp_path: Path, headers: dict[str, str]) -> None:
     async with running(OPEN, tmp_path) as gw:
