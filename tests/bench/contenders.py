@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import which
 
@@ -112,7 +112,8 @@ class Yard:
         command += ["--host", "127.0.0.1", "--port", str(port), "--num_workers", "1", "--telemetry", "False"]
         environ = {"LITELLM_LOG": "ERROR", "LITELLM_LOCAL_MODEL_COST_MAP": "True", "NO_DOCS": "True"}
         child = self.fleet.start("litellm", command, core=self.cores.gateway, environ=environ)
-        return self._up("litellm", port, child, folder, timeout=60)
+        found = self._up("litellm", port, child, folder, timeout=60)
+        return replace(found, headers=specs.headers(key=specs.LITELLM_KEY))
 
     def _portkey(self, folder: Path, port: int) -> Contender:
         if self._extras.portkey is None:
@@ -121,7 +122,7 @@ class Yard:
         command = [which("node") or "node", str(script), f"--port={port}", "--headless"]
         child = self.fleet.start("portkey", command, core=self.cores.gateway, folder=self._extras.portkey)
         found = self._up("portkey", port, child, folder)
-        return Contender(found.name, port, child, specs.headers(self.upstream), folder)
+        return replace(found, headers=specs.headers(self.upstream))
 
     def _up(self, name: str, port: int, child: Child, folder: Path, *, timeout: float = 20) -> Contender:
         try:

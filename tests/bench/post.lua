@@ -4,9 +4,10 @@ local file = assert(io.open(os.getenv("BENCH_BODY"), "rb"))
 wrk.method, wrk.body = "POST", file:read("*a")
 file:close()
 wrk.path = os.getenv("BENCH_PATH")
+-- All in small letters: a header that is set twice must not be sent twice.
 local plain = {
-  ["Content-Type"] = "application/json", ["Accept"] = "application/json", ["anthropic-version"] = "2023-06-01",
-  ["anthropic-beta"] = "context-1m-2025-08-07,interleaved-thinking-2025-05-14", ["User-Agent"] = "bench-agent/1.0 (external)",
+  ["content-type"] = "application/json", ["accept"] = "application/json", ["anthropic-version"] = "2023-06-01",
+  ["anthropic-beta"] = "context-1m-2025-08-07,interleaved-thinking-2025-05-14", ["user-agent"] = "bench-agent/1.0 (external)",
   ["x-app"] = "cli", ["x-stainless-lang"] = "js", ["x-stainless-os"] = "Linux", ["x-stainless-arch"] = "x64",
   ["x-stainless-runtime"] = "node", ["x-stainless-retry-count"] = "0", ["x-stainless-timeout"] = "600",
 }

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 CLIENT_KEY = "ccx-bench-client-key-not-a-secret"
+LITELLM_KEY = "sk-bench-key-not-a-secret"
 UPSTREAM_KEY = "bench-upstream-key-not-a-secret"
 KINDS = ("json", "burst", "paced-20", "paced-20-150", "paced-100-30", "wait-20")
 Kind = Literal["plain", "full", "tokens", "convert"]
@@ -150,12 +151,14 @@ def litellm(upstream: int) -> str:
         }
         for kind in KINDS
     ]
-    return json.dumps({"model_list": models, "litellm_settings": {"telemetry": False}})
+    # Without a key of its own it refuses to start.
+    general = {"master_key": LITELLM_KEY}
+    return json.dumps({"model_list": models, "litellm_settings": {"telemetry": False}, "general_settings": general})
 
 
-def headers(portkey_upstream: int | None = None) -> dict[str, str]:
+def headers(portkey_upstream: int | None = None, *, key: str = CLIENT_KEY) -> dict[str, str]:
     """What a client sends; to Portkey also where to go, which is the only way to tell it."""
-    found = {"content-type": "application/json", "anthropic-version": "2023-06-01", "x-api-key": CLIENT_KEY}
+    found = {"content-type": "application/json", "anthropic-version": "2023-06-01", "x-api-key": key}
     if portkey_upstream is not None:
         found["x-portkey-provider"] = "anthropic"
         found["x-portkey-custom-host"] = f"http://127.0.0.1:{portkey_upstream}/v1"
