@@ -7,6 +7,7 @@ import shutil
 import socket
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -53,11 +54,11 @@ def serve(
     last_good = False
     if candidate.table is None:
         _show(loader)
-        restored = None if require_valid else _restored(kept, loader)
+        restored = None if require_valid else _restored(kept)
         if restored is None:
             raise typer.Exit(Exit.FINDINGS)
         typer.echo(f"ccx: serving the last good contents instead, table {restored.digest[:12]}", err=True)
-        candidate, last_good = restored, True
+        candidate, last_good = replace(restored, problems=candidate.problems), True
     elif worker is None:
         _show(loader)
     table = candidate.table
@@ -136,11 +137,11 @@ def _same(path: Path, *, log: str | None, state_dir: Path | None, require_valid:
     return arguments
 
 
-def _restored(kept: LastGood, loader: Loader) -> Candidate | None:
+def _restored(kept: LastGood) -> Candidate | None:
     found = kept.load()
     if found is None:
         return None
-    candidate = restore(found, loader.path, os.environ)
+    candidate = restore(found, os.environ)
     if candidate.table is None:
         return None
     age = (time.time() - found.at) / 60

@@ -224,7 +224,7 @@ def _note(telemetry: Telemetry, result: Result, reason: str, live: Live, status:
 def _persist(kept: LastGood | None, candidate: Candidate, telemetry: Telemetry) -> None:
     if kept is None:
         return
-    failed = kept.save(Kept(candidate.digest, time.time(), dict(candidate.files)))
+    failed = kept.save(Kept(candidate.digest, time.time(), dict(candidate.files), candidate.entry))
     if failed is not None:
         telemetry.log_event("warning", what="the last good spec could not be kept", error=str(failed))
 

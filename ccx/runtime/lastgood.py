@@ -18,11 +18,13 @@ import msgspec
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A closure of files by absolute path, and the digest of the table they made. `at` is unix seconds."""
+    """A closure of files by absolute path, links resolved, `entry` being the spec's own; and the digest of the table
+    they made. `at` is unix seconds."""
 
     digest: str
     at: float
     files: dict[str, bytes]
+    entry: str
 
 
 def default_folder(environ: Mapping[str, str]) -> Path:
@@ -38,7 +40,8 @@ class LastGood:
     """The kept contents of one spec. A folder that cannot be written is no reason not to serve."""
 
     def __init__(self, folder: Path, spec: Path) -> None:
-        name = hashlib.sha256(str(spec.resolve()).encode()).hexdigest()[:16]
+        # By the path that was asked for: what a link such as a ConfigMap's resolves to changes with its contents.
+        name = hashlib.sha256(os.fsencode(spec.absolute())).hexdigest()[:16]
         self.path = folder / f"last-good-{name}.msgpack"
 
     def save(self, kept: Kept) -> OSError | None:

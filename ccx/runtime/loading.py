@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from ccx.routing.compile import compile_spec
@@ -58,6 +59,7 @@ def candidate_of(loaded: Loaded) -> tuple[Candidate, tuple[Diagnostic, ...]]:
         problems=tuple(brief(d) for d in (*loaded.diagnostics, *found) if d.severity == "error"),
         folders=tuple(sorted(folders)),
         files={str(source.real): source.data for source in closure.sources},
+        entry=next((str(source.real) for source in closure.sources if source.name == closure.entry), ""),
     )
     return candidate, found
 
@@ -67,14 +69,15 @@ def brief(found: Diagnostic) -> str:
     return f"{found.file}:{found.span.line}:{found.span.col}: {found.code} {found.message}"
 
 
-def restore(kept: Kept, path: Path, environ: Mapping[str, str]) -> Candidate:
-    """Compile the last good contents again, from a copy that lies as the files lay."""
+def restore(kept: Kept, environ: Mapping[str, str]) -> Candidate:
+    """Compile the last good contents again, from a copy that lies as the files lay. Its folders are those of the files,
+    not of the copy: there a repair will appear."""
     with tempfile.TemporaryDirectory(prefix="ccx-") as folder:
-        root = Path(folder)
+        root = Path(folder).resolve()
         for name, data in kept.files.items():
             copy = root / name.lstrip("/")
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(data)
-        entry = root / str(path.resolve()).lstrip("/")
-        candidate, _ = candidate_of(load(entry, environ=environ))
-    return candidate
+        candidate, _ = candidate_of(load(root / kept.entry.lstrip("/"), environ=environ))
+        folders = tuple("/" / path.relative_to(root) for path in candidate.folders)
+    return replace(candidate, folders=folders)

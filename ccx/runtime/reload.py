@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import stat
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -29,12 +30,16 @@ DEBOUNCE_MS = 60
 STEP_MS = 15
 WATCH_CHECK_MS = 2000
 
+# Reasons behind which somebody waits for a word.
+ASKED = frozenset({"signal", "admin"})
+
 Result = Literal["applied", "unchanged", "rejected"]
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """What the files say now: a table, or why there is none. `stamp` identifies the contents read."""
+    """What the files say now: a table, or why there is none. `stamp` identifies the contents read. `files` holds
+    them by their real paths, `entry` being the spec's own."""
 
     stamp: str
     table: RoutingTable | None
@@ -42,6 +47,7 @@ class Candidate:
     problems: tuple[str, ...]
     folders: tuple[Path, ...]
     files: Mapping[str, bytes] = field(default_factory=dict)
+    entry: str = ""
 
 
 @dataclass(slots=True)
@@ -86,6 +92,7 @@ class Reconciler:
         self._seen: str | None = None
         self._folders: tuple[Path, ...] = (folder,)
         self._woken = asyncio.Event()
+        self._reason = "timer"
         self._started = gateway.live.table
         self.status = Status(applied_at=time.time())
 
@@ -111,7 +118,8 @@ class Reconciler:
             self._folders = candidate.folders
             stamp = await asyncio.to_thread(self._stamp, candidate)
             if stamp == self._seen:
-                return self._done("unchanged", reason, problems=self.status.problems)
+                # Nothing new was read: worth a word only to who asked. A log beside the spec is a hint with every line.
+                return self._done("unchanged", reason if reason in ASKED else "timer", problems=self.status.problems)
             self._seen = stamp
             if candidate.table is None:
                 return self._done("rejected", reason, problems=candidate.problems)
@@ -162,8 +170,10 @@ class Reconciler:
             digest.update(name.encode() + b"\0" + content)
         return digest.hexdigest()
 
-    def wake(self) -> None:
+    def wake(self, reason: str = "signal") -> None:
         """Ask for a reconciliation soon, as a signal handler may."""
+        if self._reason not in ASKED:
+            self._reason = reason
         self._woken.set()
 
     async def run(self) -> None:
@@ -174,9 +184,9 @@ class Reconciler:
                 try:
                     async with asyncio.timeout(TIMER):
                         await self._woken.wait()
-                    reason = "change"
                 except TimeoutError:
-                    reason = "timer"
+                    self._reason = "timer"
+                reason, self._reason = self._reason, "timer"
                 self._woken.clear()
                 try:
                     await self.reconcile(reason)
@@ -186,30 +196,45 @@ class Reconciler:
     async def _watch(self) -> None:
         """Hints from the file system, of all folders that hold a file of the closure."""
         while True:
-            folders = {path for path in self._watched() if path.is_dir()}
+            folders = self._watched()
             if not folders:
-                await asyncio.sleep(TIMER)
+                await asyncio.sleep(1)
                 continue
+            # What changed before the watch stands has gone unnoticed: look once as soon as it does, which is when the
+            # generator first waits.
+            asyncio.get_running_loop().call_soon(self.wake, "change")
             try:
-                async for _ in awatch(
+                async for changes in awatch(
                     *folders,
+                    # The default filter goes by names, and also by those of the folders above: it is blind for a spec
+                    # in a folder whose path has, say, a `.venv` in it.
+                    watch_filter=None,
                     recursive=False,
                     debounce=DEBOUNCE_MS,
                     step=STEP_MS,
                     rust_timeout=2000,
                     yield_on_timeout=True,
                 ):
-                    if _:
-                        self._woken.set()
-                    if {path for path in self._watched() if path.is_dir()} != folders:
+                    if changes:
+                        self.wake("change")
+                    if self._watched() != folders:
                         break
             except (OSError, RuntimeError):
                 # The folder went away while it was watched; the timer still looks.
                 await asyncio.sleep(1)
 
-    def _watched(self) -> set[Path]:
+    def _watched(self) -> dict[Path, tuple[int, int]]:
+        """The folders to watch that exist, each with its identity: one that was replaced has to be watched anew."""
+        found = {}
         named = {(self._folder / name).parent for name in _named_files(self._gateway.live.table)}
-        return {*self._folders, *named}
+        for path in (*self._folders, *named):
+            try:
+                status = path.stat()
+            except OSError:
+                continue
+            if stat.S_ISDIR(status.st_mode):
+                found[path] = (status.st_dev, status.st_ino)
+        return found
 
 
 def _named_files(table: RoutingTable) -> set[str]:

@@ -233,12 +233,13 @@ def test_the_last_good_contents_are_kept_and_restored(tmp_path: Path) -> None:
     candidate = Loader(spec, {}).look()
     kept = LastGood(tmp_path / "state", spec)
     assert kept.load() is None
-    assert kept.save(Kept(candidate.digest, 1.0, dict(candidate.files))) is None
+    assert kept.save(Kept(candidate.digest, 1.0, dict(candidate.files), candidate.entry)) is None
     spec.write_text("broken: [")
     found = LastGood(tmp_path / "state", spec).load()
     assert found is not None
-    again = restore(found, spec, {})
+    again = restore(found, {})
     assert again.digest == candidate.digest
+    assert set(again.folders) == {tmp_path, tmp_path / "sub"}
     kept.path.write_bytes(b"\x00garbage")
     assert kept.load() is None
 
@@ -246,4 +247,4 @@ def test_the_last_good_contents_are_kept_and_restored(tmp_path: Path) -> None:
 def test_a_state_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     kept = LastGood(tmp_path / "file" / "state", tmp_path / "ccx.yaml")
-    assert isinstance(kept.save(Kept("d", 1.0, {})), OSError)
+    assert isinstance(kept.save(Kept("d", 1.0, {}, "ccx.yaml")), OSError)
