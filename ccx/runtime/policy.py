@@ -1,4 +1,4 @@
-"""Declared request policies on a body of the client's own protocol: cap, default, set, drop.
+"""Declared request policies on a body of the client's own protocol: cap, default, set, drop, system.
 
 Law: pure; it says which top-level fields get which values, and the body's splice leaves every other byte alone. Names
 are the protocol's own, but for the few that every protocol has under another name; those are written once, neutrally.
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from ccx.protocols.body import Body
 from ccx.protocols.names import Protocol
+from ccx.protocols.system_prompt import with_system
 from ccx.routing.table import RequestPolicy
 
 # Neutral name -> the protocol's own path. https://platform.openai.com/docs/api-reference,
@@ -48,7 +49,8 @@ NO_EDITS = Edits({}, frozenset())
 
 
 def edits(policy: RequestPolicy, protocol: Protocol, body: Body) -> Edits:
-    """What a policy changes in this body. A cap that is already kept changes nothing."""
+    """What a policy changes in this body. A cap that is already kept changes nothing; the system prompt comes last,
+    so that it goes before or in place of one that was set."""
     if policy == RequestPolicy():
         return NO_EDITS
     names = _NEUTRAL[protocol]
@@ -92,4 +94,20 @@ def edits(policy: RequestPolicy, protocol: Protocol, body: Body) -> Edits:
         for path, value in present:
             if isinstance(value, int) and value > limit:
                 put(path, limit)
+    drop -= write.keys()
+    system = with_system(
+        protocol,
+        body,
+        prefix=policy.system_prefix or "",
+        replace=policy.system_replace,
+        write=write,
+        drop=drop,
+    )
+    if system is not None:
+        field, value = system
+        write.pop(field, None)
+        if value is None:
+            drop.add(field)
+        else:
+            write[field] = value
     return Edits(write, frozenset(drop - write.keys()))

@@ -52,8 +52,6 @@ PENDING: Final[tuple[Pending, ...]] = (
         "targets are tried in the order written",
         lambda value: value in ("least_latency", "least_cost"),
     ),
-    Pending(("routes", "*", "request", "system"), "changes to the system prompt", "it is passed on as it is"),
-    Pending(("defaults", "request", "system"), "changes to the system prompt", "it is passed on as it is"),
     Pending(("state", "redis"), "shared state in Redis", "each process keeps its own in memory"),
     Pending(("server", "rollback"), "automatic rollback", "a new table stays until the next"),
     Pending(("telemetry", "traces"), "traces", "none are sent"),

@@ -52,9 +52,38 @@ def test_default_set_and_drop() -> None:
 
 def test_drop_of_a_nested_field_keeps_its_siblings() -> None:
     policy = RequestPolicy(drop=("temperature", "absent"))
-    body = {"generationConfig": {"temperature": 1, "topK": 2}, "contents": []}
+    body: dict[str, object] = {"generationConfig": {"temperature": 1, "topK": 2}, "contents": []}
     assert changed(policy, Protocol.GEMINI, body) == {"generationConfig": {"topK": 2}, "contents": []}
 
 
 def test_no_policy_changes_nothing() -> None:
     assert not edits(RequestPolicy(), Protocol.CHAT, open_body(b"{}"))
+
+
+@pytest.mark.parametrize(
+    ("protocol", "before", "after"),
+    [
+        (Protocol.MESSAGES, {"system": "s"}, {"system": "Be brief.\n\ns"}),
+        (Protocol.RESPONSES, {"input": "x"}, {"input": "x", "instructions": "Be brief."}),
+        (
+            Protocol.CHAT,
+            {"messages": [{"role": "user", "content": "u"}]},
+            {"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "u"}]},
+        ),
+        (Protocol.GEMINI, {}, {"systemInstruction": {"parts": [{"text": "Be brief."}]}}),
+        (Protocol.EMBEDDINGS, {"input": "x"}, {"input": "x"}),
+    ],
+)
+def test_system_prefix(protocol: Protocol, before: dict[str, object], after: dict[str, object]) -> None:
+    assert changed(RequestPolicy(system_prefix="Be brief."), protocol, before) == after
+
+
+def test_system_comes_after_set_and_drop() -> None:
+    policy = RequestPolicy(set=(("system", '"set"'),), system_prefix="p")
+    assert changed(policy, Protocol.MESSAGES, {"system": "s"}) == {"system": "p\n\nset"}
+    policy = RequestPolicy(drop=("system",), system_prefix="p")
+    assert changed(policy, Protocol.MESSAGES, {"system": "s"}) == {"system": "p"}
+    policy = RequestPolicy(set=(("system", '"set"'),), system_replace="")
+    assert changed(policy, Protocol.MESSAGES, {"system": "s", "n": 1}) == {"n": 1}
+    policy = RequestPolicy(system_replace="r")
+    assert changed(policy, Protocol.MESSAGES, {"system": "s"}) == {"system": "r"}
