@@ -46,6 +46,7 @@ class History:
     losses: list[Loss]
     written: list[JsonObject] = field(default_factory=list)
     _reader: Reader = field(init=False)
+    _path: str = ""
     # Ids of calls whose results are still to come, what waits for them, and ids given to calls that had none.
     _open: set[str] = field(default_factory=set)
     _waiting: list[JsonObject] = field(default_factory=list)
@@ -56,6 +57,7 @@ class History:
 
     def add(self, message: Message, path: str) -> None:
         """Write one message of the neutral form, which may become several, or wait."""
+        self._path = path
         match message.role:
             case "system":
                 self._system(message, path)
@@ -338,7 +340,8 @@ class History:
     def _place(self, message: JsonObject) -> None:
         after_tool = bool(self.written) and self.written[-1].get("role") == "tool"
         if after_tool and message.get("role") == "user" and not self.target.dialect.user_after_tool:
-            self.losses.append(Loss(f"messages[{len(self.written)}]", "role", approximate=True))
+            detail = "the assistant acknowledges before the user speaks"
+            self.losses.append(Loss(self._path, "role", approximate=True, detail=detail))
             self.written.append({"role": "assistant", "content": _ACKNOWLEDGED})
         self.written.append(message)
 

@@ -84,6 +84,21 @@ def put_residue(
     merged(payload, extra)
 
 
+def place_of(part: Part) -> int | None:
+    """Where a message has this part; None if it has no order there, or the part itself is not told."""
+    match part:
+        case Reasoning():
+            return 0
+        case Text():
+            return 1
+        case Refusal():
+            return 2
+        case ToolCall(server=False):
+            return 3
+        case _:
+            return None
+
+
 def wants_functions(asked: Asked) -> bool:
     """Whether the client speaks of functions, in the older way, and would not look for tool calls."""
     return bool(asked.body.get("functions")) and not asked.body.get("tools")
@@ -100,21 +115,21 @@ def _message(parts: tuple[Part, ...], *, asked: Asked, new_id: NewId, losses: li
     annotations: list[Json] = []
     images: list[Json] = []
     message: JsonObject = {"role": "assistant", "content": None, "refusal": None}
-    length = thoughts = 0
+    length = thoughts = reached = 0
     late = False
     for index, part in enumerate(parts):
         path = f"parts[{index}]"
+        if (place := place_of(part)) is not None:
+            late |= place < reached
+            reached = max(place, reached)
         match part:
             case Reasoning():
                 thoughts += 1
-                late |= bool(said or refused or calls)
             case Text():
-                late |= bool(calls or refused)
                 said.append(part.text)
                 annotations += write_citations(part.citations, offset=length, path=path, losses=losses)
                 length += len(part.text)
             case Refusal():
-                late |= bool(calls)
                 refused.append(part.text)
                 losses += CLIENT.foreign(part.native, path)
             case ToolCall():

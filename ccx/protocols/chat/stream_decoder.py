@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from dataclasses import replace
 from functools import partial
 
 import msgspec
@@ -215,7 +216,8 @@ class ChatStreamDecoder:
 
     def _words(self, kind: type[Text] | type[Refusal], piece: str) -> None:
         slot = self._queue.last
-        if slot is None or slot.closed or not isinstance(slot.part, kind) or slot.call:
+        # A part with residue of its own came whole.
+        if slot is None or slot.closed or slot.call or not isinstance(slot.part, kind) or slot.part.native:
             slot = self._queue.open(Slot(kind("")))
             if self._cited and kind is Text:
                 slot.citations, self._cited = self._cited, []
@@ -237,14 +239,10 @@ class ChatStreamDecoder:
     def _whole(self, part: content.Content) -> None:
         match part:
             case Text(words) | Reasoning(words) | Refusal(words):
-                natives = part.native
-                slot = Slot(type(part)(""), natives=lambda _: natives)
+                slot = Slot(replace(part, text=""))
                 self._queue.open(slot)
                 self._queue.say(slot, words)
-            case Media():
-                natives = part.native
-                self._queue.open(Slot(Media(part.kind, part.source, part.name, part.detail), natives=lambda _: natives))
-            case Opaque():
+            case Media() | Opaque():
                 self._queue.open(Slot(part))
 
     def _think(self, said: str, details: list[JsonObject]) -> None:
@@ -310,6 +308,7 @@ class ChatStreamDecoder:
             extra["function"] = inside
         for key, value in extra.items():
             _grow(call.extra, key, value, lists=False)
+        # Residue that is there when the call begins is told then: it may have to be written before it.
         self._name(call, named, kind)
         self._queue.say(call.slot, piece)
 
@@ -354,7 +353,15 @@ class ChatStreamDecoder:
         if not named or call.name:
             return
         call.name, call.kind = named, kind
-        begun = restored(ToolCall(call.id, named, "", kind="custom" if kind == "custom" else "function"), self._context)
+        spoken = ToolCall(
+            call.id,
+            named,
+            "",
+            kind="custom" if kind == "custom" else "function",
+            native=self._origin.native(call.extra),
+        )
+        call.extra = {}
+        begun = restored(spoken, self._context)
         slot = call.slot
         slot.part = begun
         slot.free = kind == "custom"

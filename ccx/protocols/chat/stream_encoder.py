@@ -19,6 +19,7 @@ from ccx.protocols.chat.reasoning import residue_details, thought_details
 from ccx.protocols.chat.refused import write_failed
 from ccx.protocols.chat.response_encoder import (
     CLIENT,
+    place_of,
     put_media,
     put_residue,
     wants_functions,
@@ -70,7 +71,7 @@ class ChatStreamEncoder:
         self._calls = -1
         self._thoughts = -1
         self._spoken = self._offset = 0
-        self._stage = 0
+        self._place = 0
         self._refused = False
 
     def encode(self, event: Event) -> bytes:
@@ -125,13 +126,12 @@ class ChatStreamEncoder:
 
     def _open(self, part: Part, path: str) -> bytes:
         self._part, self._said, self._offset = part, [], self._spoken
+        self._order(part, path)
         match part:
             case Text() | Refusal():
-                self._order(1, path)
                 self._refused |= isinstance(part, Refusal)
                 return self._more(part.text) if part.text else b""
             case Reasoning():
-                self._order(0, path)
                 self._thoughts += 1
                 return self._more(part.text) if part.text else b""
             case ToolCall():
@@ -145,7 +145,6 @@ class ChatStreamEncoder:
         if part.server:
             self.losses.append(Loss(path, "server_tool"))
             return b""
-        self._order(2, path)
         self._calls += 1
         if not part.id:
             # Residue is addressed by the id, at the end.
@@ -229,11 +228,13 @@ class ChatStreamEncoder:
     def _details(self, details: list[JsonObject]) -> bytes:
         return self._delta({"reasoning_details": list[Json](details)}) if details else b""
 
-    def _order(self, stage: int, path: str) -> None:
-        """Thoughts, words, calls: a client that folds the stream gets them in this order, whatever it was."""
-        if stage < self._stage:
-            self.losses.append(Loss(path, "part_order", approximate=True))
-        self._stage = max(stage, self._stage)
+    def _order(self, part: Part, path: str) -> None:
+        """A client that folds the stream gets parts in the order of a message, whatever it was."""
+        place = place_of(part)
+        if place is not None:
+            if place < self._place:
+                self.losses.append(Loss(path, "part_order", approximate=True))
+            self._place = max(place, self._place)
 
     def _delta(self, delta: JsonObject) -> bytes:
         return self._before + _encode(delta) + self._after

@@ -365,11 +365,13 @@ class TestCalls:
     def test_residue_of_a_call(self) -> None:
         first = {**call(0, "c", "f", "{"), "extra_content": {"a": 1}}  # type: ignore[dict-item]  # JSON
         second = {"index": 0, "function": {"arguments": "}", "x": 2}}
-        assert parts(calls(first), calls(second)) == (
-            ir.ToolCall(
-                "c", "f", "{}", native=(native({"extra_content": {"a": 1}, "function": {"x": 2}}, issuer="openai"),)
-            ),
+        early, late = (
+            native({"extra_content": {"a": 1}}, issuer="openai"),
+            native({"function": {"x": 2}}, issuer="openai"),
         )
+        events = decoded(sse([calls(first), calls(second), chunk({}, finish="tool_calls")]))
+        assert events[1] == ir.PartBegin(0, ir.ToolCall("c", "f", "", native=(early,)))
+        assert events[4] == ir.PartEnd(0, (late,))
 
 
 class TestEnd:
