@@ -108,9 +108,9 @@ class Writer:
     def _reasoning(self, part: Reasoning, role: Role, path: str, *, unsigned: bool) -> Iterator[Placed]:
         fields = accepted(part.native, self.target.issuer)
         self._refuse(part, path)
-        if role == "assistant" and "data" in fields:
+        if role == "assistant" and _token(fields, "data"):
             yield role, {**fields, "type": "redacted_thinking"}
-        elif role == "assistant" and "signature" in fields:
+        elif role == "assistant" and _token(fields, "signature"):
             yield role, {**fields, "type": "thinking", "thinking": part.text}
         elif role == "assistant" and unsigned and part.text:
             yield role, {**fields, "type": "thinking", "thinking": part.text, "signature": ""}
@@ -187,6 +187,11 @@ class Writer:
     def _refuse(self, part: Text | Reasoning | ToolCall | ToolResult | Media | Refusal, path: str) -> None:
         if part.native:
             self.losses.extend(refused(part.native, self.target.issuer, f"{path}.native"))
+
+
+def _token(fields: JsonObject, key: str) -> bool:
+    """Whether there is a token to send: a client may write anything in its place."""
+    return isinstance(token := fields.get(key), str) and token != ""
 
 
 def call_input(part: ToolCall) -> tuple[JsonObject, bool]:

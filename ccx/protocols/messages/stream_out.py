@@ -196,7 +196,10 @@ class MessagesStreamEncoder:
                 return self._blocks((block,))
             found = self._start({**block, "signature": ""})
             return found + self._piece({"type": "signature_delta", "signature": block["signature"]}) + self._stop()
-        signature = own(part.native).get("signature")
+        fields = own(part.native)
+        signature = fields.pop("signature", None)
+        for key in fields:
+            self.losses.append(Loss(f"parts[{self._at}].native", f"unknown_field:{key}", detail="known too late"))
         if signature is None and (theirs := foreign(part.native)):
             signature = seal(theirs)
         signed = b"" if signature is None else self._piece({"type": "signature_delta", "signature": signature})

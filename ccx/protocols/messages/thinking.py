@@ -176,9 +176,9 @@ def _think(
             losses.append(Loss("thinking.budget", "budget", approximate=True, detail="told as effort"))
             settings.effort = None if level is not None else _level(asked.budget)
     else:
-        budget = _budget(asked, level, settings, explicit, losses)
-        if budget is None or not may_think:
-            detail = "max_tokens leaves no room" if budget is None else "the conversation does not allow it"
+        budget = _budget(asked, level, settings, explicit, losses) if may_think else None
+        if budget is None:
+            detail = "max_tokens leaves no room" if may_think else "the conversation does not allow it"
             losses.append(Loss("thinking", "reasoning", detail=detail))
             if traits.default_on and traits.rest is not None:
                 settings.thinking = {"type": traits.rest}
@@ -194,11 +194,7 @@ def _level(budget: int) -> str:
 
 def _budget(asked: Thinking, level: str | None, settings: Settings, request: Request, losses: list[Loss]) -> int | None:
     """The budget to send, or None if max_tokens is too small for any; max_tokens grows where nobody set it."""
-    if asked.budget is not None:
-        wanted = asked.budget
-    else:
-        wanted = BUDGETS.get(level or "medium", BUDGETS["medium"])
-        losses.append(Loss("thinking.effort", "effort", approximate=True, detail=f"told as {wanted} tokens"))
+    wanted = asked.budget if asked.budget is not None else BUDGETS.get(level or "medium", BUDGETS["medium"])
     budget = max(wanted, MIN_BUDGET)
     if budget >= settings.max_tokens:
         # The answer needs room beside the thoughts: a fifth of what there is.
@@ -207,7 +203,9 @@ def _budget(asked: Thinking, level: str | None, settings: Settings, request: Req
         if request.max_output_tokens is not None or settings.max_tokens < DEFAULT_MAX_TOKENS:
             return None
         settings.max_tokens = budget + DEFAULT_MAX_TOKENS
-    if asked.budget is not None and budget != asked.budget:
+    if asked.budget is None:
+        losses.append(Loss("thinking.effort", "effort", approximate=True, detail=f"told as {budget} tokens"))
+    elif budget != asked.budget:
         losses.append(Loss("thinking.budget", "budget", approximate=True, detail=f"{asked.budget} -> {budget}"))
     return budget
 
@@ -236,7 +234,8 @@ def _effort(settings: Settings, level: str | None, own: bool, *, traits: Traits,
         # Other vendors' models: what the client wrote in this place goes; who wrote elsewhere asked for a budget.
         settings.effort = level if own else None
     elif not accepted:
-        if not settings.thinks or own:
+        # Where it became a budget, or went with the thinking it was for, that is declared already.
+        if not any(loss.path in ("thinking", "thinking.effort") for loss in losses):
             losses.append(Loss("thinking.effort", "effort"))
     elif level in accepted:
         settings.effort = level
