@@ -25,7 +25,7 @@ FAILED = Attempt(
 async def until(condition: Callable[[], object]) -> None:
     """Let other tasks and threads work until `condition` holds; fail after seconds."""
     async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110  # what is waited for happens in a thread or a file
+        while not condition():  # what is waited for happens in a thread or a file
             await asyncio.sleep(0.001)
 
 

@@ -49,7 +49,7 @@ async def test_cancelled_in_the_middle_nothing_is_lost(tmp_path: Path) -> None:
     for number in range(BATCH * 2):
         log.emit(exchange(request_id=str(number)))
     task = asyncio.create_task(log.run())
-    while log.waiting in (0, BATCH * 2):  # noqa: ASYNC110  # the point is to stop between two slices
+    while log.waiting in (0, BATCH * 2):  # the point is to stop between two slices
         await asyncio.sleep(0)
     task.cancel()
     assert await asyncio.gather(task, return_exceptions=True)
