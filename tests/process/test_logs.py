@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ccx.telemetry.lines import AttemptLine, BytesLine, ExchangeLine, LatencyLine, TokensLine
-from tests.process.serving import ASK, Serving, serving, until, written
+from tests.process.serving import ASK, DEMO, Serving, serving, until, written
 
 pytestmark = pytest.mark.slow
 
@@ -24,9 +25,9 @@ clients:
   team: {{key: {{sha256: "{hashlib.sha256(CLIENT_KEY.encode()).hexdigest()}"}}, tags: {{cost: core}}}}
 admin: {{key: {{env: ADMIN_KEY}}}}
 channels:
-  demo: {{provider: demo, keys: {{env: UPSTREAM_KEY}}}}
+  up: {{protocol: messages, base_url: "UPSTREAM", keys: {{env: UPSTREAM_KEY}}}}
 routes:
-  - {{name: all, to: [demo]}}
+  - {{name: all, to: [up]}}
 """
 SECRETS = {"ADMIN_KEY": ADMIN_KEY, "UPSTREAM_KEY": UPSTREAM_KEY}
 
@@ -40,9 +41,18 @@ def asked(ccx: Serving, path: str, **more: Any) -> int:
     return ccx.client.post(path, content=json.dumps(body), **more).status_code
 
 
-def test_one_line_for_each_request(tmp_path: Path) -> None:
+@pytest.fixture
+def upstream(tmp_path: Path) -> Iterator[str]:
+    """The URL of another gateway, which serves the demo."""
+    folder = tmp_path / "upstream"
+    folder.mkdir()
+    with serving(written(folder, DEMO)) as ccx:
+        yield f"http://{ccx.address}"
+
+
+def test_one_line_for_each_request(tmp_path: Path, upstream: str) -> None:
     key = {"x-api-key": CLIENT_KEY}
-    with serving(written(tmp_path, SPEC), environ=SECRETS) as ccx:
+    with serving(written(tmp_path, SPEC.replace('UPSTREAM"', upstream + '"')), environ=SECRETS) as ccx:
         statuses = [
             asked(ccx, "/v1/messages", headers=key),
             asked(ccx, "/v1/messages", headers=key, change={"stream": True}),
@@ -64,12 +74,7 @@ def test_one_line_for_each_request(tmp_path: Path) -> None:
         for attempt in line["attempts"]:
             assert set(attempt) == names(AttemptLine)
     first, streamed, by_query, refused, failed, _ = lines
-    assert (first["client"], first["tags"], first["route"], first["channel"]) == (
-        "team",
-        {"cost": "core"},
-        "all",
-        "demo",
-    )
+    assert (first["client"], first["tags"], first["route"], first["channel"]) == ("team", {"cost": "core"}, "all", "up")
     assert (first["protocol"], first["operation"], first["stream"]) == ("messages", "generate", False)
     assert first["tokens"]["in"] > 0
     assert first["latency"]["total_ms"] >= first["latency"]["first_byte_ms"] > 0
@@ -85,7 +90,7 @@ def test_one_line_for_each_request(tmp_path: Path) -> None:
 
 
 def test_secrets_are_in_no_answer(tmp_path: Path) -> None:
-    with serving(written(tmp_path, SPEC), environ=SECRETS) as ccx:
+    with serving(written(tmp_path, SPEC.replace('UPSTREAM"', 'http://127.0.0.1:9"')), environ=SECRETS) as ccx:
         admin = {"authorization": f"Bearer {ADMIN_KEY}"}
         said = "".join(
             ccx.client.get(path, headers=headers).text
@@ -97,8 +102,8 @@ def test_secrets_are_in_no_answer(tmp_path: Path) -> None:
             assert secret not in said
 
 
-def test_the_log_file_is_opened_anew_after_a_rename(tmp_path: Path) -> None:
-    spec = SPEC + "telemetry: {logs: {file: requests.log}}\n"
+def test_the_log_file_is_opened_anew_after_a_rename(tmp_path: Path, upstream: str) -> None:
+    spec = SPEC.replace('UPSTREAM"', upstream + '"') + "telemetry: {logs: {file: requests.log}}\n"
     log = tmp_path / "requests.log"
     with serving(written(tmp_path, spec), environ=SECRETS) as ccx:
         asked(ccx, "/v1/messages", headers={"x-api-key": CLIENT_KEY})
@@ -113,7 +118,7 @@ def test_the_log_file_is_opened_anew_after_a_rename(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("form", "shows"), [("text", True), ("none", False)])
 def test_other_forms_of_the_log(tmp_path: Path, form: str, shows: bool) -> None:
-    with serving(written(tmp_path, SPEC), "--log", form, environ=SECRETS, ready=False) as ccx:
+    with serving(written(tmp_path, DEMO), "--log", form, environ=SECRETS, ready=False) as ccx:
         until(lambda: " started " in ccx.err.text, "it says for a person that it started")
         ccx.address = ccx.err.text.partition("listen=")[2].split()[0]
         ccx.client.base_url = f"http://{ccx.address}"
