@@ -258,10 +258,10 @@ def _metadata(payload: JsonObject, request: Request, *, dialect: Dialect, losses
 def _refused(payload: JsonObject, *, target: Target, losses: list[Loss]) -> None:
     """Take out what the vendor refuses."""
     dialect = target.dialect
-    for key in payload.keys() & dialect.unsupported:
+    for key in [key for key in payload if key in dialect.unsupported]:
         _take_out(payload, key, losses)
     if target.thinking and text(payload.get("reasoning_effort")) != "none":
-        for key in payload.keys() & dialect.unsupported_thinking:
+        for key in [key for key in payload if key in dialect.unsupported_thinking]:
             # The default of both is 1, and said or unsaid it is the same.
             if key in ("temperature", "top_p") and payload[key] == 1:
                 del payload[key]

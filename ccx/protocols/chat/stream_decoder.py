@@ -124,9 +124,9 @@ class ChatStreamDecoder:
             self._usage = usage
         if not isinstance(choices, list):
             return []
-        for key in chunk.keys() - _TOP:
-            if chunk[key] is not None:
-                self._top[key] = chunk[key]
+        for key, value in chunk.items():
+            if key not in _TOP and value is not None:
+                self._top[key] = value
         if not choices:
             return []
         if not self._begun:
@@ -164,8 +164,8 @@ class ChatStreamDecoder:
         if reason := text(choice.get("finish_reason")):
             self._finish = reason
             self._sequence = text(choice.get("stop_reason")) or None
-        for key in choice.keys() - CHOICE:
-            if (value := choice[key]) is not None:
+        for key, value in choice.items():
+            if key not in CHOICE and value is not None:
                 _grow(self._choice, key, value, lists=True)
 
     def _read_delta(self, delta: JsonObject) -> None:
@@ -180,6 +180,7 @@ class ChatStreamDecoder:
                 for part in listed:
                     self._part(part)
         if words := text(delta.get("refusal")):
+            self._settle()
             self._refused = True
             self._words(Refusal, words)
         for item in records(delta.get("tool_calls")):
@@ -192,8 +193,8 @@ class ChatStreamDecoder:
             self._whole(content.read_part(image, self._origin))
         if isinstance(sound := delta.get("audio"), dict):
             self._hear(sound)
-        for key in delta.keys() - MESSAGE:
-            if (value := delta[key]) is not None:
+        for key, value in delta.items():
+            if key not in MESSAGE and value is not None:
                 _grow(self._message, key, value, lists=True)
 
     # --- words and thoughts -------------------------------------------------------------------------------------------
@@ -207,6 +208,13 @@ class ChatStreamDecoder:
             self._split(kind, words)
         if splitter.done:
             self._splitter = None
+
+    def _settle(self) -> None:
+        """What was held back as the possible beginning of a tag was none, now that something else begins."""
+        if self._splitter is not None:
+            splitter, self._splitter = self._splitter, None
+            for kind, words in splitter.end():
+                self._split(kind, words)
 
     def _split(self, kind: str, words: str) -> None:
         if kind == "answer":
@@ -237,6 +245,7 @@ class ChatStreamDecoder:
                 self._whole(found)
 
     def _whole(self, part: content.Content) -> None:
+        self._settle()
         match part:
             case Text(words) | Reasoning(words) | Refusal(words):
                 slot = Slot(replace(part, text=""))
@@ -246,7 +255,7 @@ class ChatStreamDecoder:
                 self._queue.open(Slot(part))
 
     def _think(self, said: str, details: list[JsonObject]) -> None:
-        self._splitter = None
+        self._settle()
         if not details:
             self._queue.say(self._thinking("text").slot, said)
             return
@@ -327,6 +336,7 @@ class ChatStreamDecoder:
                     found.id = ident
                     self._by_id[ident] = found
                 return found
+        self._settle()
         call = _Call(Slot(None, call=True))
         call.id = ident
         call.slot.natives = lambda _: self._origin.native(call.extra)
@@ -390,9 +400,7 @@ class ChatStreamDecoder:
         self._done = True
         if not self._begun:
             return [Failed("api_error", "the upstream's stream was empty")]
-        if self._splitter is not None:
-            for kind, words in self._splitter.end():
-                self._split(kind, words)
+        self._settle()
         if self._cited:
             self._queue.open(Slot(Text(""), citations=self._cited))
         if self._sounds:

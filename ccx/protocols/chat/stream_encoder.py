@@ -72,7 +72,7 @@ class ChatStreamEncoder:
         self._thoughts = -1
         self._spoken = self._offset = 0
         self._place = 0
-        self._refused = False
+        self._refused = self._heard = False
 
     def encode(self, event: Event) -> bytes:
         match event:
@@ -129,7 +129,6 @@ class ChatStreamEncoder:
         self._order(part, path)
         match part:
             case Text() | Refusal():
-                self._refused |= isinstance(part, Refusal)
                 return self._more(part.text) if part.text else b""
             case Reasoning():
                 self._thoughts += 1
@@ -166,6 +165,7 @@ class ChatStreamEncoder:
                 self._said.append(words)
                 return self._delta({"reasoning_content": words})
             case Refusal():
+                self._refused = True
                 return self._delta({"refusal": words})
             case ToolCall(kind=kind, server=False):
                 if self._legacy:
@@ -218,9 +218,13 @@ class ChatStreamEncoder:
 
     def _media(self, part: Media, event: PartEnd, path: str) -> bytes:
         whole = Media(part.kind, part.source, part.name, part.detail, (*part.native, *event.native))
-        delta: JsonObject = {}
+        # A message has one sound, so for the next it is as if it were there.
+        delta: JsonObject = {"audio": None} if self._heard else {}
         images: list[Json] = []
         put_media(delta, images, whole, asked=self._asked, new_id=self._new_id, path=path, losses=self.losses)
+        if self._heard:
+            del delta["audio"]
+        self._heard |= "audio" in delta
         if images:
             delta["images"] = images
         return self._delta(delta) if delta else b""

@@ -76,6 +76,12 @@ class TestWords:
         assert parts(*pieces, issuer="generic") == (ir.Reasoning("hm"), ir.Text("hi"))
         assert parts(chunk({"content": "<th"}), issuer="generic") == (ir.Text("<th"),)
         assert parts(chunk({"content": "<think>hm"}), issuer="openai") == (ir.Text("<think>hm"),)
+        held = [chunk({"content": " <"}), calls(call(0, "c", "f", "{}"))]
+        assert parts(*held, issuer="generic") == (ir.Text(" <"), ir.ToolCall("c", "f", "{}"))
+        assert parts(chunk({"content": " "}), chunk({"refusal": "no"}), issuer="vllm") == (
+            ir.Text(" "),
+            ir.Refusal("no"),
+        )
         # A server that takes thoughts out leaves tags that are the answer's own.
         assert parts(chunk({"reasoning": "hm"}), chunk({"content": "<think>"}), issuer="groq") == (
             ir.Reasoning("hm"),

@@ -172,6 +172,13 @@ def test_the_sdk_takes_them_strictly(parts: tuple[ir.Part, ...], reason: ir.Fini
     ChatCompletion.model_validate_json(msgspec.json.encode(encoded.payload), strict=True)
 
 
+def test_a_second_sound_is_a_loss() -> None:
+    sound = ir.Media("audio", ir.Inline("UklGRg==", "audio/wav"))
+    raw, losses = streamed(events(whole(sound, ir.Media("image", ir.Remote("https://x.io/a")), sound)))
+    assert sum("audio" in delta for delta in deltas(raw)) == 1
+    assert names(losses) == ["audio"]
+
+
 def test_residue_that_comes_at_the_end_of_a_call() -> None:
     late = ir.PartEnd(0, native=(native({"extra_content": {"a": 1}}, issuer="gemini"),))
     raw, _ = streamed([ir.Begin("1", "m"), ir.PartBegin(0, ir.ToolCall("c", "f", "")), ir.PartDelta(0, "{}"), late])
