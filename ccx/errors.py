@@ -51,15 +51,27 @@ class UsageError(CcxError):
 class HttpError(CcxError):
     """An answer that is an error: an HTTP status (int), a machine-readable kind and a message for a person.
 
-    `kind` is one of the neutral kinds below; `protocols.failures` renders it in the shape of each protocol.
+    `kind` is one of the neutral kinds below; `protocols.failures` renders it in the shape of each protocol. `code` is a
+    more telling word where OpenAI documents one, `param` the field that is meant.
     """
 
-    def __init__(self, status: int, kind: ErrorKind, message: str, *, headers: tuple[tuple[bytes, bytes], ...] = ()):
+    def __init__(
+        self,
+        status: int,
+        kind: ErrorKind,
+        message: str,
+        *,
+        headers: tuple[tuple[bytes, bytes], ...] = (),
+        code: str | None = None,
+        param: str | None = None,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.kind = kind
         self.message = message
         self.headers = headers
+        self.code = code
+        self.param = param
 
 
 ErrorKind = Literal[

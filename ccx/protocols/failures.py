@@ -87,13 +87,16 @@ def render_error(
     kind: ErrorKind,
     message: str,
     request_id: str | None,
+    code: str | None = None,
+    param: str | None = None,
 ) -> bytes:
-    """The JSON body of an error answer with the HTTP status `status`."""
+    """The JSON body of an error answer with the HTTP status `status`. `code` and `param` are for OpenAI's clients."""
     match protocol:
         case Protocol.MESSAGES:
             return _encode(_anthropic(kind, message, request_id))
         case Protocol.CHAT | Protocol.RESPONSES | Protocol.IMAGES | Protocol.EMBEDDINGS:
-            return _encode({"error": _openai(kind, message)})
+            error = _openai(kind, message)
+            return _encode({"error": {**error, "code": code or error["code"], "param": param}})
         case Protocol.GEMINI:
             return _encode({"error": {"code": status, "message": message, "status": _GOOGLE[kind][0]}})
     assert_never(protocol)

@@ -98,6 +98,8 @@ class Sender:
             kind=error.kind,
             message=error.message,
             request_id=exchange.request_id,
+            code=error.code,
+            param=error.param,
         )
         headers = [(b"content-type", b"application/json"), *error.headers, *receipt(exchange)]
         await self.whole(error.status, headers, body)

@@ -155,3 +155,27 @@ JSON = st.recursive(
 def test_reading_never_raises(raw: bytes, protocol: Protocol) -> None:
     said = read_error(protocol, raw)
     assert said.message is None or said.message
+
+
+def test_a_telling_code_and_the_field_that_is_meant_are_openais_only() -> None:
+    def rendered(protocol: Protocol) -> dict[str, object]:
+        body = render_error(
+            protocol,
+            status=400,
+            kind="invalid_request",
+            message="m",
+            request_id=None,
+            code="previous_response_not_found",
+            param="previous_response_id",
+        )
+        found: dict[str, object] = json.loads(body)["error"]
+        return found
+
+    assert rendered(Protocol.RESPONSES) == {
+        "message": "m",
+        "type": "invalid_request_error",
+        "param": "previous_response_id",
+        "code": "previous_response_not_found",
+    }
+    assert rendered(Protocol.MESSAGES) == {"type": "invalid_request_error", "message": "m"}
+    assert rendered(Protocol.GEMINI) == {"code": 400, "message": "m", "status": "INVALID_ARGUMENT"}
