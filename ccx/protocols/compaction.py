@@ -15,7 +15,7 @@ https://platform.openai.com/docs/api-reference/responses/compact
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, assert_never
 
 from ccx.errors import BadReply, ClientError
@@ -93,13 +93,24 @@ def opened(items: Iterable[JsonObject]) -> list[JsonObject]:
     return [_opened(item) for item in items]
 
 
+def since_last(items: Sequence[JsonObject]) -> list[JsonObject]:
+    """The items from the last summary that ccx made on; all where there is none."""
+    last = next((at for at in range(len(items) - 1, -1, -1) if _summary(items[at]) is not None), 0)
+    return list(items[last:])
+
+
 def _opened(item: JsonObject) -> JsonObject:
+    summary = _summary(item)
+    return item if summary is None else message("user", OPENED + summary)
+
+
+def _summary(item: JsonObject) -> str | None:
     token = item.get("encrypted_content")
     if item.get("type") not in _KINDS or not isinstance(token, str):
-        return item
+        return None
     natives = unseal(token) or ()
     text = natives[0].data.get("summary") if len(natives) == 1 and natives[0].issuer == _ISSUER else None
-    return message("user", OPENED + text) if isinstance(text, str) else item
+    return text if isinstance(text, str) else None
 
 
 def sealed(summary: str, new_id: NewId) -> JsonObject:

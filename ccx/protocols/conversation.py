@@ -14,7 +14,6 @@ from typing import Final
 
 from ccx.protocols.codec import NewId
 from ccx.protocols.ir import Json, JsonObject
-from ccx.protocols.residue import MARK
 
 _PREFIXES: Final = {
     "message": "msg_",
@@ -69,15 +68,6 @@ def referred(items: Iterable[JsonObject]) -> list[str]:
 def resolved(items: Iterable[JsonObject], known: Mapping[str, JsonObject]) -> list[JsonObject]:
     """The items, with those that are known in place of references to them."""
     return [known.get(str(item["id"]), item) if _is_reference(item) else item for item in items]
-
-
-def without_foreign_seals(items: Iterable[JsonObject]) -> list[JsonObject]:
-    """The items, without thoughts that hold an envelope of ccx: residue of other providers, which OpenAI refuses."""
-    return [item for item in items if item.get("type") != "reasoning" or not _sealed(item)]
-
-
-def _sealed(item: JsonObject) -> bool:
-    return str(item.get("encrypted_content") or "").startswith(MARK)
 
 
 def _is_reference(item: JsonObject) -> bool:

@@ -10,8 +10,10 @@ https://ai.google.dev/api/generate-content (the `{model=models/*}:action` form).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container
 from dataclasses import dataclass, replace
+from typing import Literal
 from urllib.parse import quote, unquote
 
 from ccx.protocols.names import Operation, Protocol
@@ -49,6 +51,18 @@ class UpgradeRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredRequest:
+    """Something about one response that was answered before: the response itself, its input items, or its deletion.
+
+    https://platform.openai.com/docs/api-reference/responses/get
+    """
+
+    response_id: str
+    what: Literal["response", "input_items", "delete"]
+    prefix: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class NoSuchEndpoint:
     """Nothing is served here. `legal` lists the alternatives: Gemini actions, or the paths of this server."""
 
@@ -76,7 +90,7 @@ class MethodNotAllowed:
         return f"{self.method} is not allowed on {self.path!r}; use {' or '.join(self.allow)}"
 
 
-Resolution = Endpoint | ModelsRequest | UpgradeRefused | NoSuchEndpoint | MethodNotAllowed
+Resolution = Endpoint | ModelsRequest | UpgradeRefused | StoredRequest | NoSuchEndpoint | MethodNotAllowed
 
 _FIXED: dict[str, Endpoint] = {
     path: Endpoint(protocol, operation, None, None, None, path)
@@ -102,7 +116,13 @@ GEMINI_ACTIONS: dict[str, tuple[Operation, bool]] = {
     "embedContent": (Operation.EMBED, False),
     "batchEmbedContents": (Operation.BATCH_EMBED, False),
 }
-_LEGAL_PATHS = (*(f"/v1{path}" for path in _FIXED), "/v1/models", "/v1beta/models/{model}:{action}")
+_LEGAL_PATHS = (
+    *(f"/v1{path}" for path in _FIXED),
+    "/v1/responses/{id}",
+    "/v1/models",
+    "/v1beta/models/{model}:{action}",
+)
+_RESPONSE = re.compile(r"/responses/([^/]+)(/input_items)?")
 _VERSIONS = frozenset({"v1", "v1beta", "v1alpha"})
 # A Gemini resource name says its collection itself; https://ai.google.dev/api/tuning
 _COLLECTIONS = ("models/", "tunedModels/")
@@ -132,6 +152,8 @@ def resolve(method: str, path: str, *, prefixes: Container[str]) -> Resolution:
         return _model(method, path, name=unquote(rest[len("/models/") :]), prefix=prefix)
     if rest.startswith("/tunedModels/"):
         return _model(method, path, name=unquote(rest[1:]), prefix=prefix)
+    if (stored := _RESPONSE.fullmatch(rest)) is not None:
+        return _stored(method, path, response_id=unquote(stored[1]), items=stored[2] is not None, prefix=prefix)
     return NoSuchEndpoint(path, "no such path", _LEGAL_PATHS)
 
 
@@ -181,6 +203,18 @@ def _model(method: str, path: str, *, name: str, prefix: str | None) -> Resoluti
         return NoSuchEndpoint(path, f"{model!r} is not a model name", tuple(GEMINI_ACTIONS))
     operation, stream = known
     return Endpoint(Protocol.GEMINI, operation, model, stream, prefix, action)
+
+
+def _stored(method: str, path: str, *, response_id: str, items: bool, prefix: str | None) -> Resolution:
+    match method, items:
+        case "GET", False:
+            return StoredRequest(response_id, "response", prefix)
+        case "DELETE", False:
+            return StoredRequest(response_id, "delete", prefix)
+        case "GET", True:
+            return StoredRequest(response_id, "input_items", prefix)
+        case _:
+            return MethodNotAllowed(path, method, ("GET",) if items else ("GET", "DELETE"))
 
 
 def _listing(method: str, path: str, *, model: str | None, prefix: str | None) -> Resolution:

@@ -7,6 +7,7 @@ what `admin` mounts, 404s) goes to Starlette. Background work runs in one task g
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -19,16 +20,26 @@ from starlette.types import ASGIApp
 
 from ccx import __version__
 from ccx.errors import ClientError, HttpError
-from ccx.protocols.endpoints import Endpoint, MethodNotAllowed, ModelsRequest, NoSuchEndpoint, UpgradeRefused, resolve
+from ccx.protocols.endpoints import (
+    Endpoint,
+    MethodNotAllowed,
+    ModelsRequest,
+    NoSuchEndpoint,
+    StoredRequest,
+    UpgradeRefused,
+    resolve,
+)
 from ccx.protocols.failures import render_error
 from ccx.protocols.listing import asking_protocol, render_list, render_one
 from ccx.protocols.names import Protocol
 from ccx.runtime.admission import Receive, Scope, Send, admit, read_headers
 from ccx.runtime.cors import Cors
+from ccx.runtime.dialogue import dialogue_scope
 from ccx.runtime.gateway import Gateway
 from ccx.runtime.live import Live
 from ccx.runtime.models import Shape, cards, find
 from ccx.runtime.proxy import Proxy
+from ccx.runtime.stored import stored_answer
 
 Worker = Callable[[], Coroutine[Any, Any, None]]
 _SHAPES: dict[Shape, Protocol] = {
@@ -59,7 +70,7 @@ class App:
         self._proxy = proxy
         self._background = tuple(background)
         self._on_stop = on_stop
-        self._edge: ASGIApp = Starlette(
+        edge = Starlette(
             routes=[
                 Route("/", self._root, methods=["GET"]),
                 Route("/health", self._health, methods=["GET"]),
@@ -68,6 +79,9 @@ class App:
             ],
             lifespan=self._lifespan,
         )
+        # A path is what it spells, and a redirect would send callers to whatever the Host header says.
+        edge.router.redirect_slashes = False
+        self._edge: ASGIApp = edge
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection event."""
@@ -97,6 +111,8 @@ class App:
         match found:
             case ModelsRequest():
                 response = self._models(live, found, scope)
+            case StoredRequest():
+                response = await self._stored(live, found, scope)
             case UpgradeRefused():
                 # 426 makes Codex fall back to POST at once; any other status costs it seconds of retries.
                 message = "This gateway does not speak WebSocket here; POST the request instead."
@@ -129,6 +145,21 @@ class App:
                 body = render_one(shape, card)
         except HttpError as error:
             return _refusal(_SHAPES[shape], error)
+        return Response(body, media_type="application/json", headers={"x-ccx-digest": live.digest[:12]})
+
+    async def _stored(self, live: Live, asked: StoredRequest, scope: Scope) -> Response:
+        try:
+            client = admit(live, scope, read_headers(scope["headers"]), today=datetime.now(UTC).date())
+            query = scope["query_string"].decode("latin-1")
+            body = await stored_answer(
+                self._gateway.responses,
+                asked,
+                client=dialogue_scope(client),
+                query=query,
+                now=time.time(),
+            )
+        except HttpError as error:
+            return _refusal(Protocol.RESPONSES, error)
         return Response(body, media_type="application/json", headers={"x-ccx-digest": live.digest[:12]})
 
     async def _root(self, request: object) -> Response:
@@ -167,6 +198,14 @@ def _shape(scope: Scope) -> Shape:
 
 
 def _refusal(protocol: Protocol, error: HttpError) -> Response:
-    body = render_error(protocol, status=error.status, kind=error.kind, message=error.message, request_id=None)
+    body = render_error(
+        protocol,
+        status=error.status,
+        kind=error.kind,
+        message=error.message,
+        request_id=None,
+        code=error.code,
+        param=error.param,
+    )
     headers = {name.decode(): value.decode() for name, value in error.headers}
     return Response(body, status_code=error.status, media_type="application/json", headers=headers)

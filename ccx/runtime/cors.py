@@ -35,7 +35,7 @@ class Cors:
             return False
         headers = self._headers()
         if self._origin is not None:
-            headers.append((b"access-control-allow-methods", b"GET, POST, HEAD, OPTIONS"))
+            headers.append((b"access-control-allow-methods", b"GET, POST, DELETE, HEAD, OPTIONS"))
             headers.append((b"access-control-allow-headers", self._asked or b"*"))
             headers.append((b"access-control-max-age", b"600"))
         await self._send({"type": "http.response.start", "status": 204, "headers": headers})

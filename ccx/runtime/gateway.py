@@ -12,14 +12,16 @@ from collections.abc import Callable
 from ccx.routing.select import stable_ids
 from ccx.runtime.live import Live, retired
 from ccx.state.memory import MemoryState
+from ccx.state.responses import MemoryResponses, ResponseStore
 from ccx.upstream.reply import Engine
 
 
 class Gateway:
-    """Holds the live table and what outlives tables: counters and the engines that are draining."""
+    """Holds the live table and what outlives tables: counters, kept responses, and the engines that are draining."""
 
     def __init__(self, live: Live) -> None:
         self.state = MemoryState()
+        self.responses: ResponseStore = MemoryResponses()
         self.in_flight = 0
         self.draining = False
         self._live = live

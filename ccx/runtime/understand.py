@@ -12,6 +12,7 @@ from ccx.protocols.multipart import Form, is_form, open_form
 from ccx.routing.facts import NO_FIELDS, NOTHING, Axis, Facts
 from ccx.routing.table import Client
 from ccx.runtime.admission import Inbound
+from ccx.runtime.dialogue import Dialogue
 from ccx.runtime.live import Live
 from ccx.telemetry.exchange import Exchange
 from ccx.tokens.counter import TokenCounter
@@ -30,6 +31,7 @@ class Request:
     body: Body | Form
     facts: Facts
     exchange: Exchange
+    dialogue: Dialogue | None = None  # of a Responses request
 
 
 def understand(

@@ -20,6 +20,7 @@ from ccx.protocols.compaction import (
     is_triggered,
     opened,
     sealed,
+    since_last,
     summary_request,
 )
 from ccx.protocols.ir import (
@@ -121,6 +122,15 @@ def test_a_summary_opens_to_its_text(text: str, others: list[JsonObject]) -> Non
 )
 def test_nothing_else_is_opened(item: JsonObject) -> None:
     assert opened([item]) == [item]
+
+
+def test_what_a_summary_replaced_is_left_out() -> None:
+    old, new = sealed("old", ids()), sealed("new", ids())
+    word: JsonObject = {"role": "user", "content": "hi"}
+    theirs: JsonObject = {"type": "compaction", "encrypted_content": "gAAAA"}
+    assert since_last([word, old, word, new, theirs, word]) == [new, theirs, word]
+    assert since_last([word, theirs]) == [word, theirs]
+    assert since_last([]) == []
 
 
 def test_codex_may_name_it_otherwise() -> None:

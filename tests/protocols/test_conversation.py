@@ -13,11 +13,8 @@ from ccx.protocols.conversation import (
     read_input,
     referred,
     resolved,
-    without_foreign_seals,
 )
-from ccx.protocols.ir import Json, JsonObject, Native
-from ccx.protocols.names import Protocol
-from ccx.protocols.residue import seal
+from ccx.protocols.ir import Json, JsonObject
 
 
 @pytest.mark.parametrize(
@@ -96,13 +93,3 @@ def test_roles() -> None:
     assert is_message({"role": "user"}, "user")
     assert not is_message({"role": "user", "type": "other"}, "user")
     assert not is_message({"role": "assistant"}, "user")
-
-
-def test_only_envelopes_of_ccx_are_left_out() -> None:
-    ours = seal((Native(Protocol.MESSAGES, "anthropic", {"signature": "s"}),))
-    theirs: list[JsonObject] = [
-        {"type": "reasoning", "encrypted_content": "gAAAA"},
-        {"type": "reasoning", "summary": []},
-        {"type": "compaction", "encrypted_content": ours},
-    ]
-    assert without_foreign_seals([*theirs, {"type": "reasoning", "encrypted_content": ours}]) == theirs

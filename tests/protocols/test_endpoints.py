@@ -10,6 +10,7 @@ from ccx.protocols.endpoints import (
     MethodNotAllowed,
     ModelsRequest,
     NoSuchEndpoint,
+    StoredRequest,
     UpgradeRefused,
     gemini_path,
     resolve,
@@ -135,6 +136,10 @@ def test_models(path: str, expected: ModelsRequest, method: str) -> None:
         ("DELETE", "/v1/models", ("GET",)),
         ("POST", "/v1/models/gpt", ("GET",)),
         ("GET", "/v1beta/models/g:generateContent", ("POST",)),
+        ("GET", "/v1/responses/compact", ("POST",)),
+        ("DELETE", "/v1/responses/input_tokens", ("POST",)),
+        ("POST", "/v1/responses/resp_1", ("GET", "DELETE")),
+        ("DELETE", "/v1/responses/resp_1/input_items", ("GET",)),
     ],
 )
 def test_other_methods(method: str, path: str, allow: tuple[str, ...]) -> None:
@@ -147,6 +152,26 @@ def test_other_methods(method: str, path: str, allow: tuple[str, ...]) -> None:
 def test_websocket_attempts_are_named() -> None:
     assert resolve("GET", "/v1/responses", prefixes=()) == UpgradeRefused(None)
     assert resolve("GET", "/p/responses", prefixes={"p"}) == UpgradeRefused("p")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "expected"),
+    [
+        ("GET", "/v1/responses/resp_1", StoredRequest("resp_1", "response", None)),
+        ("GET", "/responses/resp_1/", StoredRequest("resp_1", "response", None)),
+        ("DELETE", "/v1/v1/responses/resp_1", StoredRequest("resp_1", "delete", None)),
+        ("GET", "/p/v1/responses/resp%5F1/input_items", StoredRequest("resp_1", "input_items", "p")),
+    ],
+)
+def test_stored_responses(method: str, path: str, expected: StoredRequest) -> None:
+    assert resolve(method, path, prefixes={"p"}) == expected
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/responses/r/cancel", "/v1/responses/r/input_items/i", "/v1/responses//input_items"]
+)
+def test_nothing_else_is_below_a_response(path: str) -> None:
+    assert isinstance(resolve("GET", path, prefixes=()), NoSuchEndpoint)
 
 
 @pytest.mark.parametrize("path", ["", "/", "/v1", "/v2/messages", "/v1/v1/v1/messages", "/x/v1/messages", "messages"])
