@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from ccx import __version__
-from ccx.cli import catalog, demo, init, keys, routing, serve, validate
+from ccx.cli import catalog, demo, fidelity, init, keys, routing, serve, validate
 from ccx.errors import CcxError, Exit, UsageError
 
 app = typer.Typer(
@@ -24,7 +24,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for group in (init, validate, routing, serve, keys, catalog, demo):
+for group in (init, validate, routing, fidelity, serve, keys, catalog, demo):
     app.registered_commands += group.app.registered_commands
 
 

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from ccx.protocols import chat, messages
+from ccx.protocols import chat, gemini, messages, responses
 from ccx.protocols.codec import Codec
 from ccx.protocols.names import Protocol
 
 CODECS: Mapping[Protocol, Codec] = {
     Protocol.MESSAGES: messages.codec,
     Protocol.CHAT: chat.codec,
+    Protocol.RESPONSES: responses.codec,
+    Protocol.GEMINI: gemini.codec,
+    Protocol.RESPONSES: responses.codec,
+    Protocol.GEMINI: gemini.codec,
 }
 
 _PREFERRED: Mapping[Protocol, tuple[Protocol, ...]] = {
@@ -30,6 +34,4 @@ def answering(client: Protocol, spoken: Collection[Protocol]) -> Protocol | None
     """The protocol in which an upstream that speaks these serves a client of that one; None if it cannot."""
     if client in spoken:
         return client
-    if client not in CODECS:
-        return None
-    return next((p for p in _PREFERRED.get(client, ()) if p in spoken and p in CODECS), None)
+    return next((protocol for protocol in _PREFERRED.get(client, ()) if protocol in spoken), None)

@@ -238,7 +238,7 @@ def test_what_does_not_load_or_compile_is_shown(
     broken = SPEC.replace(*change)
     if code is None:
         # It loads, and only the compiler sees that the target cannot answer.
-        broken = broken.replace("when: {server_tools: web_*,", "when: {protocol: messages, server_tools: web_*,")
+        broken = broken.replace("when: {server_tools: web_*,", "when: {protocol: images, server_tools: web_*,")
         code = "CCX208"
     spec.write_text(broken)
     result = run(command)

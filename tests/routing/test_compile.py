@@ -340,6 +340,10 @@ CHANNELS = {
         ({"protocol": "images", "any": [{"protocol": "chat"}]}, ["claude"]),
         ({"protocol": "messages"}, [{"balance": "weighted", "targets": ["claude", "gem"]}]),
         ({"protocol": ["messages", "chat", "responses", "gemini", "images", "embeddings"]}, ["all"]),
+        ({"protocol": "images"}, ["gem"]),
+        ({"protocol": ["messages", "images"]}, ["claude", "gem"]),
+        ({"not": {"protocol": ["messages", "chat", "responses", "gemini"]}}, ["claude"]),
+        ({"any": [{"protocol": "images"}, {"protocol": "embeddings", "model": "x"}]}, ["claude"]),
     ],
 )
 def test_targets_that_speak_another_protocol(when: dict[str, Any], to: list[Any], snapshot: SnapshotAssertion) -> None:

@@ -99,7 +99,7 @@ def test_what_the_compiler_finds_is_part_of_it(folder: Path) -> None:
     (folder / "ccx.yaml").write_text(
         "version: ccx/v1\n"
         "channels: {a: {provider: anthropic, keys: none}}\n"
-        "routes: [{name: r, when: {protocol: responses}, to: [a]}]\n"
+        "routes: [{name: r, when: {protocol: images}, to: [a]}]\n"
     )
     one = check(Path("ccx.yaml"), environ={})
     assert [found.code for found in one.diagnostics] == ["CCX208"]
