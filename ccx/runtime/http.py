@@ -1,6 +1,9 @@
 """uvicorn's HTTP protocol with the bounds it lacks: on the size of request headers and on the time to send them.
 
-A stranger who sends headers without end, or one byte a minute, is cut off before an application exists for the request.
+Law: a stranger who sends headers without end, one byte a minute or nothing at all, is cut off before an application
+exists for the request. A refusal is an answer of its own or none: nothing is ever said in the middle of another answer.
+The request that is being served ends with its connection, whatever is queued behind it. An offer to change the protocol
+is ignored, not the request that makes it.
 """
 
 from __future__ import annotations
@@ -8,8 +11,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import httptools
+from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http import httptools_impl
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 MAX_HEADER_BYTES = 64 * 1024
 MAX_URL_BYTES = 16 * 1024
@@ -17,29 +22,52 @@ HEADER_SECONDS = 20.0
 # uvicorn stops reading while 64 KiB of a body wait for the application: several round trips of the loop for each of the
 # 200 KB bodies that coding agents send all day.
 vars(httptools_impl)["HIGH_WATER_LIMIT"] = 1024 * 1024
+_FRAMING = (b"content-length", b"transfer-encoding")
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Refuses oversized and endless request heads with 431 or 408, and closes."""
+    """Refuses oversized, endless and malformed request heads with 431, 414, 408 or 400, and closes."""
 
     _head_bytes = 0
+    _head_begun = False
     _head_timer: asyncio.TimerHandle | None = None
+    _served: RequestResponseCycle | None = None
 
     def connection_made(self, transport: Any) -> None:
         """Start the clock on the first request's head."""
         super().connection_made(transport)
-        self._head_timer = self.loop.call_later(HEADER_SECONDS, self._head_too_slow)
+        self._start_clock()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clock."""
+        """Stop the clock, and tell the request that is being served."""
         self._stop_clock()
         super().connection_lost(exc)
+        # uvicorn tells only the request that came last, which may be one that waits for its turn.
+        served = self._served
+        if served is not None and not served.response_complete:
+            served.disconnected = True
+            served.message_event.set()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of requests."""
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as offer:
+            self._stay(data[offer.args[0] :])
+        except httptools.HttpParserError:
+            self._refuse(b"400 Bad Request")
+        else:
+            if self._head_timer is None and self._served is not None and self.cycle.response_complete:
+                # Nothing has begun: these were empty lines, which must not keep a connection for ever.
+                self._start_clock()
 
     def on_message_begin(self) -> None:
         """A new head begins."""
         self._head_bytes = 0
+        self._head_begun = True
         if self._head_timer is None:
-            self._head_timer = self.loop.call_later(HEADER_SECONDS, self._head_too_slow)
+            self._start_clock()
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -51,16 +79,17 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Count a header."""
+        """Count a header. A trailer is counted too, and dropped: it must not pass for a header (RFC 9110, 6.5.1)."""
         self._head_bytes += len(name) + len(value) + 4
         if self._head_bytes > MAX_HEADER_BYTES:
             self._refuse(b"431 Request Header Fields Too Large")
-            return
-        super().on_header(name, value)
+        elif self._head_begun:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
         self._stop_clock()
+        self._head_begun = False
         if not self.transport.is_closing():
             super().on_headers_complete()
 
@@ -69,6 +98,28 @@ class BoundedProtocol(HttpToolsProtocol):
         if not self.transport.is_closing():
             super().on_body(body)
 
+    def on_message_complete(self) -> None:
+        """The request is whole; not so where the parser only stops at an offer to change the protocol."""
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._served = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _stay(self, rest: bytes) -> None:
+        """Go on with HTTP/1.1 after an offer to leave it (RFC 9110, 7.8). The parser is done with the connection then,
+        and has skipped the body: another one takes over, on a head that only says how the body is framed."""
+        if self.transport.is_closing():
+            return
+        lines = [self.scope["method"].encode() + b" / HTTP/1.1"]
+        lines += [name + b": " + value for name, value in self.headers if name in _FRAMING]
+        self.parser = httptools.HttpRequestParser(_Behind(self))
+        self.data_received(b"\r\n".join(lines) + b"\r\n\r\n" + rest)
+
+    def _start_clock(self) -> None:
+        self._head_timer = self.loop.call_later(HEADER_SECONDS, self._head_too_slow)
+
     def _stop_clock(self) -> None:
         if self._head_timer is not None:
             self._head_timer.cancel()
@@ -76,9 +127,46 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _head_too_slow(self) -> None:
         self._head_timer = None
-        self._refuse(b"408 Request Timeout")
+        if self._head_begun:
+            self._refuse(b"408 Request Timeout")
+        elif not self.transport.is_closing():
+            self.transport.close()
 
     def _refuse(self, status: bytes) -> None:
-        if not self.transport.is_closing():
+        if self.transport.is_closing():
+            return
+        served = self._served
+        if served is None or not served.response_started or served.response_complete:
             self.transport.write(b"HTTP/1.1 " + status + b"\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
-            self.transport.close()
+        self.transport.close()
+
+
+class _Behind:
+    """The callbacks of a parser that takes over behind a head: the protocol's, but for those of that head."""
+
+    def __init__(self, protocol: BoundedProtocol) -> None:
+        self._protocol = protocol
+        self._in_head = True
+
+    def on_message_begin(self) -> None:
+        if not self._in_head:
+            self._protocol.on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        if not self._in_head:
+            self._protocol.on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._in_head:
+            self._protocol.on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        if not self._in_head:
+            self._protocol.on_headers_complete()
+        self._in_head = False
+
+    def on_body(self, body: bytes) -> None:
+        self._protocol.on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._protocol.on_message_complete()
