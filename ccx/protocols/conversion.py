@@ -18,8 +18,6 @@ CODECS: Mapping[Protocol, Codec] = {
     Protocol.CHAT: chat.codec,
     Protocol.RESPONSES: responses.codec,
     Protocol.GEMINI: gemini.codec,
-    Protocol.RESPONSES: responses.codec,
-    Protocol.GEMINI: gemini.codec,
 }
 
 _PREFERRED: Mapping[Protocol, tuple[Protocol, ...]] = {

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -21,16 +21,20 @@ from ccx.errors import BadReply
 from ccx.protocols import ir
 from ccx.protocols.body import Body
 from ccx.protocols.codec import Asked, Codec, Context, StreamEncoder, Target
+from ccx.protocols.compaction import Compacting
 from ccx.protocols.conversion import CODECS
 from ccx.protocols.dialects import dialect
 from ccx.protocols.endpoints import Endpoint
-from ccx.protocols.names import Protocol
+from ccx.protocols.names import Operation, Protocol
 from ccx.protocols.sse import SseDecoder
 from ccx.protocols.stream import Assembler, events
 from ccx.routing.decide import Choice
 from ccx.routing.table import RoutingTable
+from ccx.runtime.dialogue import Dialogue
 
 OFF_LOOP_BYTES = 96 * 1024
+# Claude Code's note for Anthropic's bookkeeping means nothing to any other upstream: leaving it out rejects nobody.
+_MEANINGLESS = frozenset({"unknown_part:x-anthropic-billing-header"})
 _T = TypeVar("_T")
 _encode = msgspec.json.Encoder().encode
 
@@ -53,37 +57,62 @@ class Converted:
 class Conversion:
     """One client's request, convertible to any protocol."""
 
-    def __init__(self, table: RoutingTable, endpoint: Endpoint, body: Body, *, model: str, stream: bool) -> None:
+    def __init__(
+        self,
+        table: RoutingTable,
+        endpoint: Endpoint,
+        body: Body,
+        *,
+        model: str,
+        stream: bool,
+        dialogue: Dialogue | None = None,
+    ) -> None:
         self._table = table
         self._body = body
         self._codec = CODECS[endpoint.protocol]
         self._model = model
-        self._request: ir.Request | None = None
+        self._requests: dict[bool, ir.Request] = {}  # by whether it is for an upstream of the client's own protocol
+        self._dialogue = dialogue
         self.stream = stream
         self._decoded: ir.JsonObject | None = None
 
     async def request_for(self, choice: Choice) -> Converted:
         """The request for this choice. Raises ClientError 400 where the client's protocol is broken beyond meaning."""
-        return await self._off_loop(len(self._body.raw), lambda: self._encode(choice))
+        own = choice.surface.protocol is self._codec.protocol
+        if own not in self._requests and self._dialogue is not None:
+            decoded = await self._off_loop(len(self._body.raw), self._decode)
+            # An upstream of the client's own protocol may know what it refers to; another must be told.
+            meant = decoded if own else await self._dialogue.meant(decoded)
+            return await self._off_loop(len(self._body.raw), lambda: self._encode(choice, own=own, meant=meant))
+        return await self._off_loop(len(self._body.raw), lambda: self._encode(choice, own=own, meant=None))
 
-    def _encode(self, choice: Choice) -> Converted:
-        if self._request is None:
+    def _decode(self) -> ir.JsonObject:
+        if self._decoded is None:
             self._decoded = msgspec.json.decode(self._body.text)
-            self._request = self._codec.decode_request(self._decoded, model=self._model, stream=self.stream)
+        return self._decoded
+
+    def _encode(self, choice: Choice, *, own: bool, meant: ir.JsonObject | None) -> Converted:
+        request = self._requests.get(own)
+        if request is None:
+            body = self._decode() if meant is None else meant
+            request = self._requests[own] = self._codec.decode_request(body, model=self._model, stream=self.stream)
         target = target_of(self._table, choice)
-        encoded = CODECS[choice.surface.protocol].encode_request(self._request, target, new_id=new_id)
+        encoded = CODECS[choice.surface.protocol].encode_request(request, target, new_id=new_id)
         context = encoded.context or Context(target.issuer, target.model)
         return Converted(
             _encode(encoded.payload),
             context,
-            tuple(sorted({loss.what for loss in encoded.losses})),
-            tuple(sorted({loss.what for loss in encoded.losses if not loss.approximate})),
+            _names(encoded.losses),
+            tuple(sorted({loss.what for loss in encoded.losses if not loss.approximate} - _MEANINGLESS)),
         )
 
     @property
     def asked(self) -> Asked:
         """What an encoder of the answer must know. After `request_for` only."""
-        return Asked(self._model, self._decoded or {}, self.stream, int(time.time()))
+        body = self._decoded or {}
+        if self._dialogue is not None:
+            body = self._dialogue.asked(body)
+        return Asked(self._model, body, self.stream, int(time.time()))
 
     async def answer(self, body: bytes, upstream: Codec, context: Context) -> tuple[bytes, tuple[str, ...]]:
         """A whole answer for the client, and what was lost. Raises BadReply for an answer that is none."""
@@ -103,27 +132,48 @@ class Conversion:
 
     def whole(self, response: ir.Response) -> tuple[bytes, tuple[str, ...]]:
         """A neutral answer as the client's JSON body."""
+        response, lost = self._told(response)
         encoded = self._codec.encode_response(response, self.asked, new_id=new_id)
-        return _encode(encoded.payload), tuple(sorted({loss.what for loss in encoded.losses}))
+        payload = encoded.payload if self._dialogue is None else self._dialogue.shown(encoded.payload)
+        return _encode(payload), _names((*lost, *encoded.losses))
 
     def streamed(self, response: ir.Response) -> tuple[bytes, tuple[str, ...]]:
         """A neutral answer as the client's whole stream."""
+        response, lost = self._told(response)
         encoder = self._codec.stream_encoder(self.asked, new_id=new_id)
         body = b"".join(encoder.encode(event) for event in events(response))
-        return body, tuple(sorted({loss.what for loss in encoder.losses}))
+        return body, _names((*lost, *encoder.losses))
+
+    def _told(self, response: ir.Response) -> tuple[ir.Response, tuple[ir.Loss, ...]]:
+        return (response, ()) if self._dialogue is None else self._dialogue.told(response)
 
     def stream_converter(self, upstream: Codec, context: Context) -> StreamConverter:
         """A converter of one upstream stream to the client's protocol."""
-        return StreamConverter(upstream, context, self._codec.stream_encoder(self.asked, new_id=new_id))
+        rewriting = self._dialogue.rewriting() if self._dialogue is not None else None
+        encoder = self._codec.stream_encoder(self.asked, new_id=new_id)
+        return StreamConverter(upstream, context, encoder, rewriting=rewriting)
+
+    async def keep(self, shown: bytes) -> None:
+        """Keep what clients may come back to of an answer: the body that the client is about to get, or the end of its
+        stream. It is kept before it is sent, so that no client can be faster."""
+        if self._dialogue is not None:
+            await self._dialogue.keep(shown, stream=self.stream)
 
     async def _off_loop(self, size: int, work: Callable[[], _T]) -> _T:
         return work() if size < OFF_LOOP_BYTES else await asyncio.to_thread(work)
 
 
+def _names(losses: Iterable[ir.Loss]) -> tuple[str, ...]:
+    return tuple(sorted({loss.what for loss in losses}))
+
+
 class StreamConverter:
     """An upstream's stream in, the client's stream out, piece by piece."""
 
-    def __init__(self, upstream: Codec, context: Context, encoder: StreamEncoder) -> None:
+    def __init__(
+        self, upstream: Codec, context: Context, encoder: StreamEncoder, *, rewriting: Compacting | None = None
+    ) -> None:
+        self._rewriting = rewriting
         self._sse = SseDecoder()
         self._decoder = upstream.stream_decoder(context)
         self._encoder = encoder
@@ -145,10 +195,12 @@ class StreamConverter:
     @property
     def losses(self) -> tuple[str, ...]:
         """What could not be said so far."""
-        return tuple(sorted({loss.what for loss in self._encoder.losses}))
+        return _names((*self._encoder.losses, *(self._rewriting.losses if self._rewriting is not None else ())))
 
     def _pass_on(self, found: list[ir.Event]) -> bytes:
         out: list[bytes] = []
+        if self._rewriting is not None:
+            found = [new for event in found for new in self._rewriting.feed(event)]
         for event in found:
             if self.over:
                 break
@@ -185,12 +237,12 @@ def target_of(table: RoutingTable, choice: Choice) -> Target:
     return Target(choice.channel.dialect, name, dialect(choice.channel.dialect), limit, thinking, vision)
 
 
-def upstream_endpoint(endpoint: Endpoint, protocol: Protocol, *, stream: bool) -> Endpoint:
-    """The endpoint of another protocol that does what this one does."""
+def upstream_endpoint(protocol: Protocol, *, stream: bool) -> Endpoint:
+    """The endpoint of a protocol that is asked for an answer."""
     path = {
         Protocol.MESSAGES: "/messages",
         Protocol.CHAT: "/chat/completions",
         Protocol.RESPONSES: "/responses",
         Protocol.GEMINI: "streamGenerateContent" if stream else "generateContent",
     }[protocol]
-    return Endpoint(protocol, endpoint.operation, None, stream, None, path)
+    return Endpoint(protocol, Operation.GENERATE, None, stream, None, path)

@@ -11,7 +11,7 @@ import random
 import time
 from dataclasses import replace
 
-from ccx.errors import ErrorKind, GatewayError, UpstreamError
+from ccx.errors import ClientError, ErrorKind, GatewayError, UpstreamError
 from ccx.routing.decide import Choice, Decision, Step
 from ccx.routing.select import order, pick_key
 from ccx.routing.table import Route
@@ -70,7 +70,8 @@ async def serve_from_upstreams(
 ) -> list[Failure]:
     """Try the decision's targets until one answers, and relay that. Returns the failures if none did.
 
-    Raises GatewayError 400 where every target would lose something that the route does not allow to be lost.
+    Raises GatewayError 400 where every target would lose something that the route does not allow to be lost, and
+    ClientError where the request can be converted for none.
     """
     live = request.live
     now = asyncio.get_running_loop().time
@@ -92,9 +93,16 @@ async def serve_from_upstreams(
     )
     failures: list[Failure] = []
     losing: list[str] = []
+    refused: ClientError | None = None
     move = schedule.first()
     while move is not None:
-        prepared = await outbound.prepared(move.choice)
+        try:
+            prepared = await outbound.prepared(move.choice)
+        except ClientError as error:
+            # What cannot be converted may still go to a target that speaks the client's protocol.
+            refused = refused or error
+            move = schedule.instead()
+            continue
         if prepared.converted is not None and route.on_loss == "reject" and prepared.converted.rejected:
             losing.append(f"{move.choice.channel.name} would lose {', '.join(prepared.converted.rejected)}")
             move = schedule.instead()
@@ -117,6 +125,8 @@ async def serve_from_upstreams(
             return []
         failures.append(failure)
         move = schedule.after(move, failure.failure, retry_after=failure.retry_after, now=now())
+    if refused is not None and not failures:
+        raise refused
     if losing and not failures:
         reasons = "; ".join(losing)
         raise GatewayError(400, "invalid_request", f"Route {route.name!r} allows no loss, and {reasons}.")
@@ -151,10 +161,10 @@ async def _one(
             return found
         status = found.status
         exchange.attempts = (*before, record)
+        exchange.losses = prepared.losses
         if converted is None or conversion is None:
             outcome = await relay(outgoing.endpoint, found, exchange, sender)
             return None
-        exchange.losses = converted.losses
         outcome = await _translated(request, found, conversion, converted, outgoing=outgoing, sender=sender)
         return None
     except UpstreamError as error:
@@ -186,6 +196,7 @@ async def _translated(
             answer.reply.abort()
         raise
     if whole is not None:
+        await conversion.keep(whole.body)
         return await send_whole(endpoint, answer, whole, stream=conversion.stream, exchange=exchange, sender=sender)
     return await send_stream(
         endpoint,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ccx.protocols.body import Body, open_body
+from ccx.protocols.conversion import CODECS
 from ccx.protocols.names import Operation, Protocol
+from ccx.protocols.residue import MARK
 from ccx.routing.decide import Choice
 from ccx.routing.table import Route
 from ccx.runtime.admission import without_key
@@ -16,15 +18,17 @@ from ccx.runtime.understand import Request
 from ccx.upstream.reply import Header
 
 # Headers that mean something in one vendor's protocol only: they go to upstreams of that protocol, not to others.
+_MARK = b'"' + MARK.encode()
 _VENDORS = (b"anthropic-", b"openai-", b"x-goog-", b"x-stainless-", b"x-codex-", b"x-claude-")
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A request ready for one choice; with what the way back needs where it was converted."""
+    """A request ready for one choice; with what the way back needs where the answer is to be converted."""
 
     outgoing: Outgoing
     converted: Converted | None
+    losses: tuple[str, ...] = ()
 
 
 class Outbound:
@@ -40,6 +44,8 @@ class Outbound:
         self._edits = NO_EDITS
         if isinstance(self._body, Body) and request.endpoint.operation is Operation.GENERATE:
             self._edits = edits(route.policy, request.endpoint.protocol, self._body)
+        generate = request.endpoint.operation is Operation.GENERATE and request.endpoint.protocol in CODECS
+        self._sealed = generate and _MARK in request.body.raw
         self.conversion: Conversion | None = None
 
     async def prepared(self, choice: Choice) -> Prepared:
@@ -48,7 +54,13 @@ class Outbound:
         made = self._made.get(key)
         if made is None:
             same = choice.surface.protocol is self._request.endpoint.protocol
-            made = self._made[key] = self._passed(choice) if same else await self._converted(choice)
+            if not same:
+                made = await self._converted(choice)
+            elif self._sealed:
+                made = await self._opened(choice)
+            else:
+                made = self._passed(choice)
+            self._made[key] = made
         return made
 
     def _passed(self, choice: Choice) -> Prepared:
@@ -74,22 +86,36 @@ class Outbound:
             return body.with_fields(write, self._edits.drop)
         return body.with_model(model) if renamed and model is not None else [body.raw]
 
-    async def _converted(self, choice: Choice) -> Prepared:
-        request = self._request
+    async def _opened(self, choice: Choice) -> Prepared:
+        """For an upstream of the client's own protocol, but without the envelopes that ccx put into the conversation
+        when another upstream answered: this one would refuse them."""
+        converted = await self._conversion().request_for(choice)
+        passed = self._passed(choice).outgoing
+        return Prepared(replace(passed, body=[converted.body]), None, converted.losses)
+
+    def _conversion(self) -> Conversion:
         if self.conversion is None:
+            request = self._request
             self.conversion = Conversion(
                 request.live.table,
                 request.endpoint,
                 self._edited(),
                 model=request.facts.model or "",
-                stream=request.facts.stream,
+                stream=request.facts.stream and request.endpoint.operation is Operation.GENERATE,
+                dialogue=request.dialogue,
             )
-        converted = await self.conversion.request_for(choice)
-        stream = request.facts.stream
-        endpoint = upstream_endpoint(request.endpoint, choice.surface.protocol, stream=stream)
+        return self.conversion
+
+    async def _converted(self, choice: Choice) -> Prepared:
+        request = self._request
+        conversion = self._conversion()
+        converted = await conversion.request_for(choice)
+        stream = conversion.stream
+        endpoint = upstream_endpoint(choice.surface.protocol, stream=stream)
         headers: list[Header] = [h for h in request.inbound.forward if not h[0].startswith(_VENDORS)]
         query = b"alt=sse" if stream and choice.surface.protocol is Protocol.GEMINI else b""
-        return Prepared(Outgoing(endpoint, b"POST", query, headers, stream, [converted.body]), converted)
+        outgoing = Outgoing(endpoint, b"POST", query, headers, stream, [converted.body])
+        return Prepared(outgoing, converted, converted.losses)
 
     def _edited(self) -> Body:
         """The client's body with the route's declared changes, which are written in the client's protocol."""
