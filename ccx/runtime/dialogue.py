@@ -96,8 +96,12 @@ class Dialogue:
             items = opened(since_last(self._previous.items()))
             self._before = len(items)
             dropped = ("previous_response_id",)
-        brought: Json = body.value("input")  # type: ignore[assignment]  # decoded JSON
-        items += opened(await self._resolved(read_input(brought)))
+        given: Json = body.value("input")  # type: ignore[assignment]  # decoded JSON
+        brought = read_input(given)
+        told = opened(await self._resolved(brought))
+        if self._previous is None and told == brought:
+            return None
+        items += told
         return b"".join(body.with_fields({"input": items}, dropped))
 
     async def _resolved(self, items: list[JsonObject]) -> list[JsonObject]:

@@ -14,14 +14,17 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from ccx.errors import ClientError, GatewayError, HttpError
+from ccx.protocols.body import Body
 from ccx.protocols.endpoints import Endpoint
-from ccx.protocols.names import Operation
+from ccx.protocols.names import Operation, Protocol
 from ccx.routing.decide import Choice, Decision, NeedsTokens
 from ccx.routing.table import Route
 from ccx.runtime.admission import CLOSE, ClientGone, Receive, Scope, Send, admit, read_body, read_headers
 from ccx.runtime.answers import KINDS, Sender, receipt
+from ccx.runtime.convert import new_id
 from ccx.runtime.counting import counted_answer
 from ccx.runtime.departure import Departure
+from ccx.runtime.dialogue import Dialogue, dialogue_scope
 from ccx.runtime.failover import serve_from_upstreams, tell_failure
 from ccx.runtime.gateway import Gateway
 from ccx.runtime.live import Live
@@ -110,8 +113,20 @@ class Proxy:
         departure.watch()
         counter = self._counter
         request = understand(live, endpoint, inbound, client, raw=raw, exchange=exchange, counter=counter)
+        if endpoint.protocol is Protocol.RESPONSES and isinstance(request.body, Body):
+            dialogue = Dialogue(
+                self._gateway.responses,
+                dialogue_scope(client),
+                endpoint.operation,
+                now=exchange.at,
+                new_id=new_id,
+            )
+            recalled = await dialogue.recalled(request.body)
+            if recalled is not None:
+                request = understand(live, endpoint, inbound, client, raw=recalled, exchange=exchange, counter=counter)
+            request.dialogue = dialogue
         decision, route = await self._decide(request)
-        if endpoint.operation is not Operation.GENERATE:
+        if endpoint.operation not in (Operation.GENERATE, Operation.COMPACT):
             decision = _only_native(decision, endpoint)
         failures = []
         if decision.steps:
@@ -179,7 +194,7 @@ class Proxy:
 
 
 def _only_native(decision: Decision, endpoint: Endpoint) -> Decision:
-    """The targets that have this operation themselves: only the asking for an answer is ever converted."""
+    """The targets that have this operation themselves: only answers and compactions are ever converted."""
 
     def has(choice: Choice) -> bool:
         counts = endpoint.operation is not Operation.COUNT_TOKENS or choice.surface.count_tokens

@@ -100,11 +100,14 @@ async def send_stream(
         while chunk:
             if out := converter.feed(chunk):
                 silence.broken()
+                if converter.over:
+                    await conversion.keep(out)
                 await sender.piece(out)
             chunk = await reply.next()
             if observer is not None and chunk:
                 observer.feed(chunk)
         if out := converter.end():
+            await conversion.keep(out)
             await sender.piece(out)
     except UpstreamError as error:
         exchange.error_kind = "upstream_cut"
