@@ -67,7 +67,7 @@ def read_part(part: Json, issuer: str | None) -> Content:
         return Text(part)
     if not isinstance(part, dict):
         return Opaque("unknown", Native(Protocol.RESPONSES, issuer, {"content_part": part}))
-    kind = part.get("type")
+    kind = text(part.get("type"))
     found: Content | None = None
     if kind in TEXTS and isinstance(words := part.get("text"), str):
         return read_text(part, words, issuer)
@@ -79,7 +79,7 @@ def read_part(part: Json, issuer: str | None) -> Content:
         found = _file(part, issuer)
     elif kind == "input_audio":
         found = _audio(part, issuer)
-    return found or Opaque(text(kind) or "unknown", Native(Protocol.RESPONSES, issuer, {"content_part": part}))
+    return found or Opaque(kind or "unknown", Native(Protocol.RESPONSES, issuer, {"content_part": part}))
 
 
 def read_text(part: JsonObject, words: str, issuer: str | None) -> Text:

@@ -71,13 +71,15 @@ class Output:
         self._whose = ""
         self._part: Part | None = None
         self._said: list[str] = []
-        self._count = 0
+        self._told = False
+        self._at = -1
 
     def begin(self, part: Part) -> None:
         """A part begins, with nothing said yet."""
         if isinstance(part, ToolCall) and not part.id and not part.server:
             part = replace(part, id=self._new_id("call_"))
         self._part, self._said = part, []
+        self._at += 1
         match part:
             case Text() | Refusal():
                 self._begin_content(part)
@@ -104,8 +106,10 @@ class Output:
             case Refusal():
                 self._event("refusal.delta", {"content_index": self._index(), "delta": words})
             case Reasoning() if self._shows_summary(part):
+                self._begin_words(part)
                 self._event("reasoning_summary_text.delta", {"summary_index": 0, "delta": words})
             case Reasoning():
+                self._begin_words(part)
                 self._event("reasoning_text.delta", {"content_index": 0, "delta": words})
             case ToolCall(kind="custom"):
                 self._event("custom_tool_call_input.delta", {"delta": words})
@@ -118,7 +122,6 @@ class Output:
         """The open part is whole. `natives` and `citations` are what became known only now."""
         part, said = self._part, "".join(self._said)
         self._part = None
-        self._count += 1
         match part:
             case Text():
                 self._end_text(part, said, natives, citations)
@@ -191,7 +194,7 @@ class Output:
         written: JsonObject = {"type": "output_text", "text": words, "annotations": [], "logprobs": []}
         cited: list[Json] = []
         for at, one in enumerate((*part.citations, *citations)):
-            path = f"parts[{self._count - 1}].citations[{at}]"
+            path = f"parts[{self._at}].citations[{at}]"
             self._losses.extend(CLIENT.refused(one.native, path))
             annotation = write_citation(one, len(words), CLIENT)
             if annotation is None:
@@ -245,26 +248,42 @@ class Output:
         if not ident or open_ is None or open_.get("type") != "reasoning" or open_.get("id") != ident:
             self.close()
             self._open({"type": "reasoning", "id": ident or self._new_id("rs_"), "summary": []})
+        # A thought that is not shown has no content to tell of, which is known with its first words.
+        self._told = False
+
+    def _begin_words(self, part: Reasoning) -> None:
+        if self._told:
+            return
+        self._told = True
+        empty: JsonObject
         if self._shows_summary(part) and not part.summary:
-            self._losses.append(
-                Loss(f"parts[{self._count}]", "reasoning", approximate=True, detail="shown as a summary")
-            )
+            path = f"parts[{self._at}]"
+            self._losses.append(Loss(path, "reasoning", approximate=True, detail="shown as a summary"))
         if self._shows_summary(part):
-            empty: JsonObject = {"type": "summary_text", "text": ""}
+            empty = {"type": "summary_text", "text": ""}
             self._event("reasoning_summary_part.added", {"summary_index": 0, "part": empty})
+        else:
+            empty = {"type": "reasoning_text", "text": ""}
+            self._event("content_part.added", {"content_index": 0, "part": empty})
+
+    def _end_words(self, part: Reasoning, words: str) -> None:
+        """The words of a thought are whole."""
+        item = self._item or {}
+        self._begin_words(part)
+        written: JsonObject = {"type": "summary_text" if self._shows_summary(part) else "reasoning_text", "text": words}
+        if self._shows_summary(part):
+            self._event("reasoning_summary_text.done", {"summary_index": 0, "text": words})
+            self._event("reasoning_summary_part.done", {"summary_index": 0, "part": written})
+            item["summary"] = [written]
+        else:
+            self._event("reasoning_text.done", {"content_index": 0, "text": words})
+            self._event("content_part.done", {"content_index": 0, "part": written})
+            item["content"] = [written]
 
     def _end_thought(self, part: Reasoning, said: str, natives: tuple[Native, ...]) -> None:
         item = self._item or {}
-        words = part.text + said
-        if self._shows_summary(part):
-            written: JsonObject = {"type": "summary_text", "text": words}
-            self._event("reasoning_summary_text.done", {"summary_index": 0, "text": words})
-            self._event("reasoning_summary_part.done", {"summary_index": 0, "part": written})
-            if words:
-                item["summary"] = [written]
-        elif words:
-            self._event("reasoning_text.done", {"content_index": 0, "text": words})
-            item["content"] = [{"type": "reasoning_text", "text": words}]
+        if words := part.text + said:
+            self._end_words(part, words)
         every = (*part.native, *natives)
         own = CLIENT.own(every)
         own.pop("phase", None)
@@ -368,15 +387,15 @@ class Output:
             self._whole(own)
             return
         what = f"unknown_part:{part.kind}" if isinstance(part, Opaque) else "server_tool"
-        self._losses.append(Loss(f"parts[{self._count - 1}]", what, approximate=True, detail="kept, not shown"))
+        self._losses.append(Loss(f"parts[{self._at}]", what, approximate=True, detail="kept, not shown"))
         token = seal_part(part)
         self._whole({"type": "reasoning", "id": self._new_id("rs_"), "summary": [], "encrypted_content": token})
 
     def _image(self, part: Media, natives: tuple[Native, ...]) -> None:
         every = (*part.native, *natives)
-        path = f"parts[{self._count - 1}]"
+        path = f"parts[{self._at}]"
         self._losses.extend(CLIENT.refused(every, path))
-        if part.kind != "image" or not isinstance(part.source, Inline):
+        if part.kind != "image" or not isinstance(part.source, Inline) or not part.source.data:
             self._losses.append(Loss(path, part.kind))
             return
         own = CLIENT.own(every)

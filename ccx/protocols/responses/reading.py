@@ -25,8 +25,10 @@ _WHAT: Final = {
     "context_management": "context_management",
     "data": "signature",
     "encrypted_content": "signature",
+    "groundingMetadata": "citations",
     "logit_bias": "logit_bias",
     "logprobs": "logprobs",
+    "logprobsResult": "logprobs",
     "metadata": "metadata",
     "name": "name",
     "reasoning_content": "reasoning",
@@ -122,7 +124,9 @@ class Audience:
                 continue
             origin = native.protocol.value if native.issuer is None else f"{native.protocol.value}/{native.issuer}"
             for key, value in native.data.items():
-                if key in BOOKKEEPING or value is None or (key == "role" and value in ("developer", "system")):
+                if key in BOOKKEEPING or value in (None, {}, []):
+                    continue
+                if key == "role" and value in ("developer", "system"):
                     continue
                 yield Loss(f"{path}.native", _WHAT.get(key, f"unknown_field:{key}"), detail=f"of {origin}")
 

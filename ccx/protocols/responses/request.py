@@ -13,6 +13,7 @@ Source: https://platform.openai.com/docs/api-reference/responses/create
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from ccx.errors import ClientError
@@ -128,6 +129,7 @@ def _conversation(items: list[Json], tools: list[Tool | ServerTool]) -> list[Mes
     found: list[Message] = []
     spoken: list[Part | Sealed] = []
     given: list[Part] = []
+    spoke = False
 
     def close() -> None:
         if spoken:
@@ -144,8 +146,10 @@ def _conversation(items: list[Json], tools: list[Tool | ServerTool]) -> list[Mes
             raw = {"role": "user", "content": raw}
         if not isinstance(raw, dict):
             raise _refused(f"input[{at}]", "an object")
+        words = raw.get("role") == "assistant" and not raw.get("id")
         if is_spoken(raw):
-            if given:
+            if given or (words and spoke):
+                # Two messages stay two, where no id tells them apart.
                 close()
             spoken += reader.parts(raw)
         elif is_given(raw):
@@ -153,7 +157,7 @@ def _conversation(items: list[Json], tools: list[Tool | ServerTool]) -> list[Mes
                 close()
             given += [part for part in reader.parts(raw) if not isinstance(part, Sealed)]
             if raw.get("type") == "tool_search_output":
-                tools += read_tools(raw.get("tools"), {"tool_search_output": at})
+                tools += _new(read_tools(raw.get("tools"), {"tool_search_output": at}), tools)
         elif raw.get("type") == "additional_tools":
             extra = rest(raw, ("type", "role", "tools"))
             tools += read_tools(
@@ -162,8 +166,15 @@ def _conversation(items: list[Json], tools: list[Tool | ServerTool]) -> list[Mes
         else:
             close()
             found.append(_message(raw, at))
+        spoke = words
     close()
     return found
+
+
+def _new(found: Iterable[Tool | ServerTool], tools: list[Tool | ServerTool]) -> list[Tool | ServerTool]:
+    """The tools that a search found and that were not declared before: it may find the same tool twice."""
+    known = {(tool.namespace, tool.name) for tool in tools if isinstance(tool, Tool)}
+    return [tool for tool in found if not isinstance(tool, Tool) or (tool.namespace, tool.name) not in known]
 
 
 def _message(item: JsonObject, at: int) -> Message:

@@ -36,6 +36,8 @@ _RANK: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 _BUDGETS: Final = ((1024, "minimal"), (4096, "low"), (16_384, "medium"))
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _FEATURE: Final = {"top_logprobs": "logprobs", "reasoning": "reasoning", "text": "json_schema"}
+# Where a client of this protocol may have its input instead.
+_ELSEWHERE: Final = frozenset({"prompt", "conversation", "previous_response_id"})
 _PLAIN: Final = frozenset({"temperature", "top_p", "parallel_tool_calls", "service_tier", "metadata", "user", "store"})
 
 _dumps = msgspec.json.Encoder().encode
@@ -65,11 +67,14 @@ def encode_request(request: Request, target: Target, *, new_id: NewId) -> Encode
         # There must be an input; with nothing but instructions, they are what is asked.
         role = "developer" if dialect.developer_role else "system"
         items, instructions = [{"type": "message", "role": role, "content": instructions}], None
+    elif not items and not native:
+        losses.append(Loss("messages", "turn_order", approximate=True, detail="a turn was added, as there was none"))
+        items = [{"type": "message", "role": "user", "content": "Continue."}]
 
     payload: JsonObject = {"model": target.model}
     if instructions is not None:
         payload["instructions"] = instructions
-    if items or not native:
+    if items or _ELSEWHERE.isdisjoint(own):
         payload["input"] = list[Json](items)
     if box.top:
         payload["tools"] = list[Json](box.top)
@@ -124,7 +129,8 @@ def _instructions(messages: tuple[Message, ...], audience: Audience, losses: lis
                 losses.extend(Loss(f"{path}.native", f"unknown_field:{key}") for key in audience.own(part.native))
                 if part.citations:
                     losses.append(Loss(f"{path}.citations", "citations"))
-                said.append(part.text)
+                if part.text:
+                    said.append(part.text)
         at += 1
     return ("\n\n".join(said) if said else None), at
 
@@ -202,7 +208,7 @@ def _thinking(payload: JsonObject, wanted: Thinking, *, target: Target, native: 
         if "none" in efforts and (wanted.effort == "none" or target.dialect.effort_off == "none"):
             payload["reasoning"] = {"effort": "none"}
             return False
-        if wanted.enabled is False and target.thinking:
+        if wanted.enabled is False:
             losses.append(Loss("thinking", "reasoning", detail="it is the model's to think or not"))
         return bool(target.thinking)
     if asks or wanted.adaptive or wanted.summary:
@@ -212,7 +218,8 @@ def _thinking(payload: JsonObject, wanted: Thinking, *, target: Target, native: 
         if wanted.summary is not False:
             # Thoughts are shown only where a summary of them is asked for.
             reasoning["summary"] = "auto"
-        payload["reasoning"] = reasoning
+        if reasoning:
+            payload["reasoning"] = reasoning
         return True
     return bool(target.thinking)
 
@@ -235,7 +242,7 @@ def _effort(wanted: Thinking, legal: tuple[str, ...], losses: list[Loss]) -> str
 
 
 def _user(payload: JsonObject, user: str | None, target: Target, losses: list[Loss]) -> None:
-    if user is None:
+    if not user:
         return
     limit = target.dialect.user_limit
     if limit is not None and len(user) > limit:

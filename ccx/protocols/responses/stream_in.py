@@ -49,6 +49,7 @@ from ccx.protocols.responses.shell import read_residue
 from ccx.protocols.sse import Event as SseEvent
 
 _ENDS: Final = frozenset({"response.completed", "response.incomplete", "response.done"})
+_CONTENT: Final = {"output_text": "text", "refusal": "refusal"}
 _FAILURES: Final = frozenset({"response.failed", "response.cancelled", "error", "response.error"})
 
 _loads = msgspec.json.Decoder().decode
@@ -105,6 +106,8 @@ class ResponsesStreamDecoder:
                 return [*self._began(record(told.get("response"))), *self._added(told)]
             case "response.output_item.done":
                 return [*self._began(record(told.get("response"))), *self._whole(told)]
+            case "response.content_part.added":
+                return self._opened(told)
             case "response.content_part.done":
                 self._content_done(told)
                 return []
@@ -158,6 +161,14 @@ class ResponsesStreamDecoder:
             item = self._enter(self._index(told), _guessed(told, mode))
         item.say(words, mode, integer(told.get("summary_index" if mode == "summary" else "content_index")) or 0)
         return [*begun, *self._drained()]
+
+    def _opened(self, told: JsonObject) -> list[Event]:
+        item = self._items.get(self._index(told))
+        mode = _CONTENT.get(text(record(told.get("part")).get("type")))
+        if item is None or mode is None:
+            return []
+        item.open(mode, integer(told.get("content_index")) or 0)
+        return self._drained()
 
     def _content_done(self, told: JsonObject) -> None:
         item = self._items.get(self._index(told))
@@ -288,6 +299,11 @@ class _Item:
             else:
                 self._next(mode, slot)
         self._more(words)
+
+    def open(self, mode: str, place: int) -> None:
+        """A part of a message begins, of which nothing need be said."""
+        if not self.done and (self._mode, self._place) != (mode, place) and ("text", place) not in self._closed:
+            self._next(mode, place)
 
     def content_done(self, place: int, part: Json) -> None:
         """A part of a message was given whole; the next one may follow."""

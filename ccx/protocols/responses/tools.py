@@ -176,8 +176,14 @@ def write_tools(
     for tool in tools:
         if isinstance(tool, Tool) and tool.namespace is None and _LEGAL.fullmatch(tool.name):
             names.of(tool.name, None, tool.kind)
+    declared: set[tuple[str | None, str]] = set()
     for at, tool in enumerate(tools):
         path = f"tools[{at}]"
+        if isinstance(tool, Tool) and not native:
+            if (tool.namespace, tool.name) in declared:
+                losses.append(Loss(path, "name", detail="declared twice"))
+                continue
+            declared.add((tool.namespace, tool.name))
         if isinstance(tool, ServerTool):
             if not audience.understands(tool.native):
                 losses.append(Loss(path, "server_tool", detail=tool.name))
@@ -289,7 +295,7 @@ def write_choice(
         return None
     if len(found) != len(choice.names):
         losses.append(Loss("tool_choice", "tool_choice_subset", approximate=True, detail="some are not offered"))
-    if len(choice.names) == 1:
+    if len(found) == 1:
         return found[0]
     return {"type": "allowed_tools", "mode": "required", "tools": list[Json](found)}
 
