@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from ccx.protocols.fidelity import FEATURES, PROTOCOLS, REFERENCE, Cell, Verdict, cell
+from ccx.protocols.fidelity import FEATURES, PROTOCOLS, REFERENCE, Cell, Verdict, matrix
 from ccx.protocols.names import Protocol
 
 app = typer.Typer()
@@ -50,7 +50,7 @@ def fidelity(
     """Show what each client keeps on each upstream: computed by running samples through the codecs."""
     clients = PROTOCOLS if client is None else (Protocol(client),)
     upstreams = PROTOCOLS if upstream is None else (Protocol(upstream),)
-    cells = {(f.id, c, u): cell(f, c, u) for f in FEATURES for c in clients for u in upstreams}
+    cells = matrix(clients, upstreams)
     match output:
         case "json":
             typer.echo(json.dumps(list(_records(cells)), ensure_ascii=False, indent=2))
@@ -58,6 +58,11 @@ def fidelity(
             typer.echo("\n".join(_markdown(cells, clients, upstreams)))
         case _:
             typer.echo("\n".join(_text(cells, clients, upstreams, ascii_only=not _has_signs())))
+
+
+def markdown() -> str:
+    """The whole matrix as a table, for the README."""
+    return "\n".join(_markdown(matrix(), PROTOCOLS, PROTOCOLS))
 
 
 _Cells = Mapping[tuple[str, Protocol, Protocol], Cell]

@@ -107,10 +107,10 @@ def matrix(
     upstreams: Collection[Protocol] = PROTOCOLS,
     *,
     targets: Mapping[Protocol, Target] = REFERENCE,
-) -> dict[tuple[Feature, Protocol, Protocol], Cell]:
-    """All cells of these clients and upstreams, feature by feature."""
+) -> dict[tuple[str, Protocol, Protocol], Cell]:
+    """All cells of these clients and upstreams, by the id of the feature, client and upstream."""
     return {
-        (feature, client, upstream): cell(feature, client, upstream, targets=targets)
+        (feature.id, client, upstream): cell(feature, client, upstream, targets=targets)
         for feature in FEATURES
         for client in clients
         for upstream in upstreams

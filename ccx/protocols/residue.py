@@ -31,6 +31,7 @@ BOOKKEEPING = frozenset(
         "additional_tools",  # where a Responses client declared a tool, which is carried all the same
         "tool_search_output",  # likewise
         "echo",  # a request's fields repeated in its answer
+        "include",  # what an answer shall have besides; each is told by what it belongs to
     }
 )
 """Fields by which a protocol only keeps its books: ids and states of items, places, repetitions. To leave them out

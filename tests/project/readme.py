@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from ccx.cli.fidelity import markdown
 from ccx.telemetry.metrics import metric_table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,6 +35,7 @@ def captured(command: str) -> str:
 BLOCKS: Mapping[str, Callable[[], str]] = {
     "explain": lambda: captured(EXPLAIN),
     "validate": lambda: captured(BROKEN),
+    "fidelity": markdown,
     "metrics": metric_table,
 }
 

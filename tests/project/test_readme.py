@@ -19,7 +19,9 @@ def test_links_and_paths_exist() -> None:
         assert (ROOT / target).exists(), target
 
 
-@pytest.mark.parametrize("command", ["init", "validate", "compile", "explain", "serve", "keys", "schema", "demo"])
+@pytest.mark.parametrize(
+    "command", ["init", "validate", "compile", "explain", "fidelity", "serve", "keys", "schema", "demo"]
+)
 def test_commands_are_described(command: str) -> None:
     assert f"`ccx {command}" in README.read_text()
     assert "Usage" in captured(f"ccx {command} --help")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from ccx.protocols.ir import Json, JsonObject, Loss, Native
 from ccx.protocols.names import Protocol
+from ccx.protocols.residue import BOOKKEEPING
 
 # Residue is named for what it is where the name says it; the rest for the field.
 _NAMED = frozenset(
@@ -20,6 +21,7 @@ _NAMED = frozenset(
         "logit_bias",
         "metadata",
         "name",
+        "namespace",
         "role",
         "service_tier",
         "signature",
@@ -35,6 +37,9 @@ _SIGNATURES = {
     "encrypted_content": "signature",
     "reasoning_details": "signature",
     "reasoning_content": "reasoning",
+    "annotation": "citations",
+    "groundingMetadata": "citations",
+    "logprobsResult": "logprobs",
     "safetySettings": "safety_settings",
 }
 
@@ -109,13 +114,15 @@ class Reader:
         return found
 
     def foreign(self, natives: tuple[Native, ...], path: str) -> list[Loss]:
-        """A loss for each field of residue that the reader does not understand."""
+        """A loss for each field of residue that the reader does not understand, and that says something."""
         return [
             lost(path, key)
             for native in natives
             if not self.understands(native)
-            for key in native.data
-            if not (key == "role" and native.data[key] in ("developer", "system"))
+            for key, value in native.data.items()
+            if key not in BOOKKEEPING
+            and value not in (None, {}, [])
+            and not (key == "role" and value in ("developer", "system"))
         ]
 
 

@@ -16,9 +16,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from ccx.protocols.chat.reading import Origin, integer, record, records, rest, text
-from ccx.protocols.ir import Json, JsonObject, Native, Part, Reasoning, Text, ToolCall
+from ccx.protocols.ir import Json, JsonObject, Loss, Native, Part, Reasoning, Text, ToolCall
 from ccx.protocols.names import Protocol
-from ccx.protocols.residue import seal, unseal
+from ccx.protocols.residue import seal, telling, unseal
 
 _ADDRESS = "ccx"
 """The issuer of an address."""
@@ -154,7 +154,7 @@ def thought_details(thought: Reasoning, *, index: int, again: bool) -> list[Json
     ]
     if native:
         return native
-    foreign = tuple(one for one in thought.native if one.protocol is not Protocol.CHAT)
+    foreign = telling(one for one in thought.native if one.protocol is not Protocol.CHAT)
     if not foreign and not again:
         return []
     shown: list[JsonObject] = []
@@ -168,12 +168,22 @@ def thought_details(thought: Reasoning, *, index: int, again: bool) -> list[Json
 
 def residue_details(part: Text | ToolCall) -> list[JsonObject]:
     """The sealed residue of another part of the message."""
-    foreign = tuple(one for one in part.native if one.protocol is not Protocol.CHAT)
+    foreign = telling(one for one in part.native if one.protocol is not Protocol.CHAT and "logprobs" not in one.data)
     if not foreign:
         return []
     if isinstance(part, Text):
         return [_sealed(foreign, {"part": "text"}, index=None)]
     return [_sealed(foreign, {"part": "call", "id": part.id}, index=None)]
+
+
+def lost_logprobs(text: Text, path: str) -> list[Loss]:
+    """Another protocol's probabilities of tokens, which are for the client: it cannot read them, and no upstream wants
+    them back."""
+    return [
+        Loss(f"{path}.native", "logprobs")
+        for one in text.native
+        if one.protocol is not Protocol.CHAT and one.data.get("logprobs")
+    ]
 
 
 def _sealed(natives: tuple[Native, ...], address: JsonObject, *, index: int | None) -> JsonObject:

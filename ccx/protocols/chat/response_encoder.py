@@ -127,6 +127,7 @@ def _message(parts: tuple[Part, ...], *, asked: Asked, new_id: NewId, losses: li
                 thoughts += 1
             case Text():
                 said.append(part.text)
+                losses += reasoning.lost_logprobs(part, path)
                 annotations += write_citations(part.citations, offset=length, path=path, losses=losses)
                 length += len(part.text)
             case Refusal():

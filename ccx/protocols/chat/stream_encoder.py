@@ -15,7 +15,7 @@ import msgspec
 
 from ccx.protocols.chat.finish import write_finish, write_usage
 from ccx.protocols.chat.reading import record
-from ccx.protocols.chat.reasoning import residue_details, thought_details
+from ccx.protocols.chat.reasoning import lost_logprobs, residue_details, thought_details
 from ccx.protocols.chat.refused import write_failed
 from ccx.protocols.chat.response_encoder import (
     CLIENT,
@@ -208,6 +208,7 @@ class ChatStreamEncoder:
 
     def _text_end(self, part: Text, event: PartEnd, path: str) -> bytes:
         whole = Text("", native=(*part.native, *event.native))
+        self.losses += lost_logprobs(whole, path)
         delta: JsonObject = {}
         cited = (*part.citations, *event.citations)
         if cited:

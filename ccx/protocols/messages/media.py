@@ -57,7 +57,7 @@ def decode_media(block: JsonObject, issuer: str | None) -> Media | None:
 
 def encode_media(media: Media, fields: JsonObject, path: str, losses: list[Loss], *, vision: bool = True) -> JsonObject:
     """The block for media. `fields` is its residue that may be sent. What cannot be sent becomes a text block."""
-    if media.detail is not None:
+    if media.detail not in (None, "auto"):
         losses.append(Loss(path, "detail"))
     source = fields.pop("source", None)
     if not isinstance(source, dict):

@@ -16,18 +16,22 @@ from typing import Final, Literal
 
 from ccx.protocols.ir import Json, JsonObject, Loss, Native, Opaque, Part, ToolCall, ToolResult
 from ccx.protocols.names import Protocol
-from ccx.protocols.residue import MARK, seal, unseal
+from ccx.protocols.residue import BOOKKEEPING, MARK, seal, unseal
 
 _NOTE: Final = "ccx"  # the issuer of notes; no dialect has this name
-# Item ids and states are the bookkeeping of a protocol that stores answers; leaving them out loses no meaning.
-_BOOKKEEPING: Final = frozenset({"id", "index", "object", "status", "type"})
-_UNCARRIED: Final = _BOOKKEEPING | {"logprobs"}
+_UNCARRIED: Final = BOOKKEEPING | {"logprobs"}
 _WHAT: Final = {
+    "annotation": "citations",
     "cache_control": "cache_control",
+    "context_management": "context_management",
     "data": "signature",
     "encrypted_content": "signature",
+    "groundingMetadata": "citations",
+    "logit_bias": "logit_bias",
     "logprobs": "logprobs",
+    "logprobsResult": "logprobs",
     "name": "name",
+    "namespace": "namespace",
     "reasoning": "signature",
     "reasoning_content": "signature",
     "reasoning_details": "signature",
@@ -74,10 +78,11 @@ def refused(natives: Sequence[Native], issuer: str, path: str) -> Iterator[Loss]
             continue
         origin = native.protocol.value if native.issuer is None else f"{native.protocol.value}/{native.issuer}"
         for key, value in native.data.items():
-            if key in _BOOKKEEPING or value is None:
+            if key in BOOKKEEPING or value in (None, {}, []):
                 continue
-            what = _WHAT.get(key, f"unknown_field:{key}")
-            yield Loss(path, what, approximate=what == "role", detail=f"of {origin}")
+            if key == "role" and value in ("developer", "system"):
+                continue
+            yield Loss(path, _WHAT.get(key, f"unknown_field:{key}"), detail=f"of {origin}")
 
 
 def foreign(natives: Sequence[Native]) -> tuple[Native, ...]:

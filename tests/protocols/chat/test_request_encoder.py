@@ -691,7 +691,7 @@ class TestFields:
         assert write(off, thinking=True).payload["temperature"] == 0.2
 
     def test_residue_of_others_is_lost(self) -> None:
-        other = native({"context_management": {}, "x": 1}, protocol=Protocol.MESSAGES)
+        other = native({"context_management": {"edits": []}, "x": 1, "output_config": {}}, protocol=Protocol.MESSAGES)
         assert names(write(request(native=(other,))).losses) == ["context_management", "unknown_field:x"]
 
     def test_ways_to_think_are_for_their_vendors(self) -> None:

@@ -392,15 +392,15 @@ class TestWriting:
             ir.ToolResult("s", (), server=True),
             ir.Opaque("compaction", theirs),
             ir.ToolCall("c", "run", "{}", namespace="box"),
-            ir.Refusal("no", native=(theirs,)),
-            native=(native({"container": {}}, issuer="anthropic", protocol=Protocol.MESSAGES),),
+            ir.Refusal("no", native=(theirs, native({"x": 1}, issuer="anthropic", protocol=Protocol.MESSAGES))),
+            native=(native({"container": {"id": "c"}}, issuer="anthropic", protocol=Protocol.MESSAGES),),
         )
         assert written(response)[1] == [
             "server_tool",
             "server_tool",
             "unknown_part:compaction",
             "namespace",
-            "unknown_field:type",
+            "unknown_field:x",
             "part_order~",
             "unknown_field:container",
         ]
