@@ -30,7 +30,12 @@ _KEPT_BACK = HOP_BY_HOP | {b"alt-svc", b"content-length", b"set-cookie", b"stric
 
 def reply_headers(headers: list[Header]) -> list[Header]:
     """An upstream's response headers as the client gets them: all but those of the hop."""
-    return [h for h in headers if h[0] not in _KEPT_BACK and not h[0].startswith((b"x-ccx-", b"access-control-"))]
+    kept = [h for h in headers if h[0] not in _KEPT_BACK and not h[0].startswith((b"x-ccx-", b"access-control-"))]
+    named = next((value for name, value in headers if name == b"connection"), None)
+    if named is None or named.lower() in (b"keep-alive", b"close"):
+        return kept
+    hop = {part.strip().lower() for part in named.split(b",")}
+    return [header for header in kept if header[0] not in hop]
 
 
 def receipt(exchange: Exchange, *, status: int | None = None) -> list[Header]:

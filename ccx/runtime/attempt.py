@@ -148,7 +148,7 @@ class _Refusal:
 async def _refused(reply: Reply) -> _Refusal:
     body = await reply.read(ERROR_BYTES)
     headers = reply.headers
-    decoder = decoder_for(headers)
+    decoder = decoder_for(headers, limit=ERROR_BYTES)
     if decoder is not None:
         body = decoder.feed(body)
         headers = [header for header in headers if header[0] != b"content-encoding"]
@@ -252,7 +252,7 @@ def _classified(refusal: _Refusal, choice: Choice, key: LiveKey | None, *, now: 
         found or "server_error",
         said.message or f"HTTP {refusal.status}",
         status=refusal.status,
-        headers=tuple(refusal.headers),
+        headers=tuple((name, redact(value, [key.value] if key else [])) for name, value in refusal.headers),
         body=body,
         retry_after=wait if wait is not None else retry_after_body(body),
         protocol=choice.surface.protocol,

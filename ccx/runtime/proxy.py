@@ -29,6 +29,7 @@ from ccx.runtime.failover import serve_from_upstreams, tell_failure
 from ccx.runtime.gateway import Gateway
 from ccx.runtime.live import Live
 from ccx.runtime.outbound import Outbound
+from ccx.runtime.relay import CutError
 from ccx.runtime.understand import Request, understand
 from ccx.telemetry.exchange import CLIENT_GONE, Exchange
 from ccx.tokens.counter import TokenCounter
@@ -75,6 +76,8 @@ class Proxy:
                 exchange.error_kind = "client_gone"
             if isinstance(error, asyncio.CancelledError) and not departure.gone:
                 raise
+        except CutError:
+            raise  # the upstream's fault, which the exchange tells: the server is to cut the connection
         except Exception as error:
             exchange.error_kind = exchange.error_kind or "internal"
             self._trouble(exchange.request_id, error)
