@@ -42,7 +42,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class _Item(msgspec.Struct):
-    id: str = ""
+    id: object = None
 
 
 class _Answer(msgspec.Struct):
@@ -132,8 +132,8 @@ class Dialogue:
         self._stores = self._operation is Operation.GENERATE and body.get("store") is not False
         self.summarises = self.summarises or is_triggered(body)
         meant: JsonObject = {key: value for key, value in body.items() if key != "store"}
-        if body.get("input") is not None and not isinstance(body["input"], str):
-            meant["input"] = [*items] if isinstance(body["input"], list) else body["input"]
+        if isinstance(meant.get("input"), list):
+            meant["input"] = [*items]
         return summary_request(meant) if self.summarises else meant
 
     def asked(self, body: JsonObject) -> JsonObject:
@@ -159,7 +159,7 @@ class Dialogue:
             return
         answer = _answer(response)
         brought = [identified(item, self._new_id) for item in self._items[self._before :]]
-        ids = [str(item["id"]) for item in brought] + [item.id for item in answer.output if item.id]
+        ids = [str(item["id"]) for item in brought] + [item.id for item in answer.output if isinstance(item.id, str)]
         await self._store.put(
             StoredResponse(
                 answer.id,
