@@ -38,6 +38,7 @@ from ccx.routing.table import Client
 from ccx.state.responses import ResponseStore, StoredResponse
 
 _ENDS: Final = ("response.completed", "response.incomplete")
+_MARK: Final = MARK.encode()
 _encode = msgspec.json.Encoder().encode
 
 
@@ -86,7 +87,7 @@ class Dialogue:
         if isinstance(named, str):
             self._previous = await self._store.get(self._client, named, now=self._now)
         raw = body.raw
-        sealed = MARK.encode() in raw and b'"compaction' in raw
+        sealed = b'"compaction' in raw and _MARK in raw
         if self._previous is None and not sealed and b'"item_reference"' not in raw:
             return None
         items: list[JsonObject] = []
