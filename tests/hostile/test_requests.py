@@ -71,7 +71,7 @@ async def test_bodies_that_are_not_as_declared(target: Attacked, monkeypatch: py
         "trailers": (chunked + good[:-2] + b"x-trailer: x\r\nx-api-key: other\r\n\r\n", 200),
         "shorter than declared": (target.head(length=len(GOOD) + 9) + GOOD, 408),
         "longer than declared": (target.head(length=9) + GOOD, 400),
-        "nothing at all": (target.head(length=0), 400),
+        "nothing at all": (target.head(line, "connection: close", length=0), 400),
         "a negative length": (target.head(line, "content-length: -5", length=None) + GOOD, 400),
         "a length with a sign": (target.head(line, "content-length: +5", length=None) + GOOD, 400),
         "two lengths": (target.head(line, "content-length: 5") + GOOD, 400),

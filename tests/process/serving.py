@@ -105,8 +105,8 @@ class Serving:
     def route(self) -> str:
         return self.ask().headers["x-ccx-route"]
 
-    def status(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.client.get("/status").json()
+    def status(self, **headers: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.client.get("/status", headers=headers).json()
         return found
 
     def metric(self, name: str) -> float:
