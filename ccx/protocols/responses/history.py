@@ -102,7 +102,7 @@ class History:
                     own = self.audience.own((native,))
                     if "content_part" in own:
                         self._say(record(own["content_part"]), {}, role)
-                    elif own:
+                    elif self.audience.understands(native):
                         self._flush(role)
                         self.items.append(own)
                     else:

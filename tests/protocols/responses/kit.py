@@ -38,7 +38,7 @@ def write(request: ir.Request, name: str = "openai", **known: Any) -> Encoded:
     return codec.encode_request(request, Target(name, "the-model", dialect(name), **known), new_id=counting())
 
 
-def again(body: dict[str, Any]) -> ir.JsonObject:
+def again(body: dict[str, Any]) -> dict[str, Any]:
     """A client's body as it goes to an upstream of the same protocol, without a loss."""
     encoded = write(read(body))
     assert encoded.losses == ()
@@ -68,10 +68,15 @@ def shown(response: ir.Response, **body: Any) -> Encoded:
     return codec.encode_response(response, asked(**body), new_id=counting())
 
 
+def listed(encoded: Encoded, key: str) -> list[Any]:
+    """A field of a payload that is a list."""
+    found = encoded.payload[key]
+    assert isinstance(found, list)
+    return found
+
+
 def items(encoded: Encoded) -> list[Any]:
-    output = encoded.payload["output"]
-    assert isinstance(output, list)
-    return output
+    return listed(encoded, "output")
 
 
 def whats(encoded: Encoded) -> list[tuple[str, bool]]:
