@@ -43,27 +43,33 @@ def arrange(messages: tuple[Message, ...], writer: Writer) -> tuple[list[JsonObj
     lead = 0
     while lead < len(messages) and messages[lead].role == "system":
         lead += 1
-    if lead == len(messages) and lead:
-        # There must be a content; with nothing but instructions, the last of them is what is asked.
-        lead -= 1
-    system = [
-        placed.part for at in range(lead) for placed in writer.message(messages[at], f"messages[{at}]") if placed.part
-    ]
+    instructions: list[list[Placed]] = []
     turns: list[Turn] = []
-    for at in range(lead, len(messages)):
-        for placed in writer.message(messages[at], f"messages[{at}]"):
+    for at, message in enumerate(messages):
+        group: list[Placed] = []
+        for placed in writer.message(message, f"messages[{at}]"):
+            # An instruction is text.
+            if at < lead and placed.role == "system" and "text" in placed.part:
+                group.append(placed)
+                continue
             if placed.role == "system":
                 _tell(placed, f"messages[{at}]", writer.losses)
             if not turns or turns[-1].role != placed.role:
                 turns.append(Turn(placed.role))
             turns[-1].parts.append(placed)
+        if group:
+            instructions.append(group)
     turns = _answered(turns, writer)
+    if not turns and instructions:
+        # There must be a content; with nothing but instructions, the last of them is what is asked.
+        writer.losses.append(Loss("messages", "system_position", approximate=True, detail="told by the user"))
+        turns.append(Turn("user", instructions.pop()))
     if turns and turns[0].role == "model" and any(placed.call is not None for placed in turns[0].parts):
         writer.losses.append(Loss("messages", "turn_order", approximate=True, detail="a call must follow a user"))
         turns.insert(0, Turn("user", [Placed("user", {"text": _CONTINUE})]))
     if writer.traits.signed_calls:
         _sign(turns, writer.losses)
-    return system, [turn.encoded() for turn in turns]
+    return [placed.part for group in instructions for placed in group], [turn.encoded() for turn in turns]
 
 
 def _tell(placed: Placed, path: str, losses: list[Loss]) -> None:
@@ -121,6 +127,10 @@ def _result(
     while found:
         where, placed = found.popleft()
         if where > at:
+            asked, given = call.part["functionCall"], placed.part["functionResponse"]
+            if isinstance(asked, dict) and isinstance(given, dict):
+                # Where ids were used twice, the result of another call may have been meant.
+                given["name"] = asked.get("name")
             return where, placed
     if last:
         return None

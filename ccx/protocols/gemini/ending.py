@@ -10,6 +10,7 @@ Sources: https://ai.google.dev/api/generate-content#FinishReason, …#BlockReaso
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Final
 
 from ccx.errors import ErrorKind
@@ -53,6 +54,7 @@ _WORDS: Final[dict[FinishReason, str]] = {
     "other": "OTHER",
 }
 _EXACT: Final = frozenset({"stop", "tool_calls", "length", "content_filter"})
+_REPORTED: Final = frozenset({"promptTokenCount", "candidatesTokenCount", "totalTokenCount", "trafficType"})
 _KINDS: Final[dict[str, ErrorKind]] = {
     "INVALID_ARGUMENT": "invalid_request",
     "FAILED_PRECONDITION": "invalid_request",
@@ -119,6 +121,27 @@ def error_kind(status: Json, code: Json) -> ErrorKind:
     return _CODES.get(code, "api_error") if isinstance(code, int) else "api_error"
 
 
+def decode_time(created: Json) -> int | None:
+    """Unix seconds of an RFC 3339 time."""
+    if not isinstance(created, str):
+        return None
+    try:
+        found = datetime.fromisoformat(created)
+        return int(found.timestamp()) if found.tzinfo is not None else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def encode_time(created: int | None) -> str | None:
+    """The RFC 3339 time of unix seconds."""
+    if created is None:
+        return None
+    try:
+        return datetime.fromtimestamp(created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
 def decode_usage(report: JsonObject | None) -> Usage:
     """The usage of an answer: the one report, or those of a stream laid over each other."""
     if not report:
@@ -136,7 +159,7 @@ def decode_usage(report: JsonObject | None) -> Usage:
 
 def encode_usage(usage: Usage) -> JsonObject | None:
     """The usage object; None where nothing is known."""
-    if usage.raw is not None and "promptTokenCount" in usage.raw:
+    if usage.raw is not None and not _REPORTED.isdisjoint(usage.raw):
         return usage.raw
     found: JsonObject = {}
     if usage.input_tokens is not None:

@@ -20,7 +20,7 @@ from typing import Final
 
 from ccx.protocols.ir import Json, JsonObject, Loss, Native, Opaque, Part, Reasoning, ToolCall, ToolResult
 from ccx.protocols.names import Protocol
-from ccx.protocols.residue import MARK, seal, unseal
+from ccx.protocols.residue import BOOKKEEPING, MARK, seal, telling, unseal
 
 SIGNATURE: Final = "thoughtSignature"
 DUMMIES: Final = frozenset({"skip_thought_signature_validator", "context_engineering_is_the_way_to_go"})
@@ -29,8 +29,6 @@ https://ai.google.dev/gemini-api/docs/thought-signatures#faqs"""
 
 _NOTE: Final = "ccx"  # the issuer of notes; no dialect has this name
 _MARKED: Final = base64.b64encode(MARK.encode()[:3]).decode()  # how every envelope begins
-# Item ids and states are the bookkeeping of a protocol that stores answers; leaving them out loses no meaning.
-_BOOKKEEPING: Final = frozenset({"id", "index", "object", "status", "type"})
 _SYSTEM_ROLES: Final = frozenset({"developer", "system"})
 _WHAT: Final = {
     "cache_control": "cache_control",
@@ -51,7 +49,12 @@ _WHAT: Final = {
     "thought_signature": "signature",
     "top_logprobs": "logprobs",
 }
-_OWN_WHAT: Final = {"logprobs": "logprobs", "responseLogprobs": "logprobs", "safetySettings": "safety_settings"}
+_OWN_WHAT: Final = {
+    "thought": "reasoning",
+    "logprobs": "logprobs",
+    "responseLogprobs": "logprobs",
+    "safetySettings": "safety_settings",
+}
 
 
 def made(data: JsonObject, issuer: str | None) -> tuple[Native, ...]:
@@ -99,17 +102,17 @@ def _losses(native: Native, path: str) -> Iterator[Loss]:
     origin = native.protocol.value if native.issuer is None else f"{native.protocol.value}/{native.issuer}"
     names = _OWN_WHAT if native.protocol is Protocol.GEMINI else _WHAT
     for key, value in native.data.items():
-        if key in _BOOKKEEPING or value is None or value in ({}, []):
+        if key in BOOKKEEPING or value is None or value in ({}, []):
             continue
-        if key == "role" and value in _SYSTEM_ROLES:
+        if key == "role" and isinstance(value, str) and value in _SYSTEM_ROLES:
             continue
         what = "signature" if key == SIGNATURE else names.get(key, f"unknown_field:{key}")
         yield Loss(path, what, detail=f"of {origin}")
 
 
 def foreign(natives: Sequence[Native]) -> tuple[Native, ...]:
-    """The residue of other protocols."""
-    return tuple(native for native in natives if native.protocol is not Protocol.GEMINI)
+    """The residue of other protocols that means something to its origin."""
+    return telling(native for native in natives if native.protocol is not Protocol.GEMINI) if natives else ()
 
 
 # --- envelopes --------------------------------------------------------------------------------------------------------

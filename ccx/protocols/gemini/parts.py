@@ -109,7 +109,7 @@ class Reader:
         """The residue of a text or a thought. That of a thought is never missing, so that a thought of Gemini's own is
         known from another's: it goes back as it came, with a signature or without."""
         data: JsonObject = {key: value for key, value in rest.items() if key != "thought"}
-        return (Native(Protocol.GEMINI, self.issuer, data),) if thought else made(data, self.issuer)
+        return made({"thought": True, **data} if thought else data, self.issuer)
 
     def _text(self, raw: JsonObject, rest: JsonObject, path: str) -> Part:
         text = raw["text"]
@@ -231,5 +231,5 @@ def _with(part: Part, natives: tuple[Native, ...]) -> Part:
     if isinstance(part, Opaque):
         return part
     # A thought that ccx gave out for another provider is not one of Gemini's.
-    before = () if isinstance(part, Reasoning) and part.native and not part.native[0].data else part.native
+    before = () if isinstance(part, Reasoning) and part.native[0].data == {"thought": True} else part.native
     return replace(part, native=(*before, *natives))

@@ -14,7 +14,7 @@ from typing import Final, assert_never
 from ccx.errors import BadReply
 from ccx.protocols.codec import Asked, Context, Encoded, NewId
 from ccx.protocols.gemini.blocks import call_args, function_response
-from ccx.protocols.gemini.ending import blocked, encode_finish, encode_usage
+from ccx.protocols.gemini.ending import blocked, encode_finish, encode_time, encode_usage
 from ccx.protocols.gemini.grounding import Grounds
 from ccx.protocols.gemini.media import data_of
 from ccx.protocols.gemini.naming import joined, sent_id
@@ -78,7 +78,9 @@ def encode_response(answer: Response, asked: Asked, *, new_id: NewId) -> Encoded
         parts.extend(writer.part(part, f"parts[{at}]"))
         if isinstance(part, Text) and part.citations:
             writer.cite(part.citations, part.text, index=before, path=f"parts[{at}]")
+    payload: JsonObject = {} if (created := encode_time(answer.created)) is None else {"createTime": created}
     payload = {
+        **payload,
         **ending(answer.finish, answer.usage, answer.native, parts=parts, grounds=writer.grounds, losses=losses),
         "modelVersion": asked.model,
         "responseId": answer.id or new_id(""),
@@ -111,9 +113,11 @@ class PartWriter:
                 yield self._result(part, path)
             case Media():
                 yield {**data_of_media(part), **self.fields(part.native, known=("inlineData", "fileData"))}
+            case Refusal(_, native) if any(one.protocol is Protocol.GEMINI for one in native):
+                return
             case Refusal(text):
                 self._losses.append(Loss(path, "refusal", approximate=True, detail="told as text"))
-                if text:
+                if text or signature(part.native):
                     yield {"text": text, **self.fields(part.native)}
             case Opaque(_, native):
                 yield native.data if native.protocol is Protocol.GEMINI else self._hidden(part, path)

@@ -136,8 +136,29 @@ def cleaned_parameters(schema: JsonObject) -> tuple[JsonObject, tuple[str, ...]]
     plain = found.get("type") is None and not _UNIONS & found.keys() and "$ref" not in found
     if plain:
         return {"type": "object", **found}, told
-    kept: JsonObject = {key: found[key] for key in ("description", "title", "$defs", "properties") if key in found}
-    return {"type": "object", **kept}, (*told, "root")
+    kept: JsonObject = {key: found[key] for key in ("description", "title", "properties", "required") if key in found}
+    return _with_definitions({"type": "object", **kept}, found.get("$defs")), (*told, "root")
+
+
+def _with_definitions(schema: JsonObject, definitions: Json) -> JsonObject:
+    """A clean schema, and those of the definitions that can be reached from it."""
+    if not isinstance(definitions, dict):
+        return schema
+    found: set[str] = set()
+    waiting: list[Json] = [schema]
+    while waiting:
+        at = waiting.pop()
+        if isinstance(at, list):
+            waiting.extend(at)
+        elif isinstance(at, dict):
+            name = pointer.removeprefix("#/$defs/") if isinstance(pointer := at.get("$ref"), str) else None
+            if name is not None and name not in found:
+                found.add(name)
+                waiting.append(definitions.get(name))
+            waiting.extend(at.values())
+    if not found:
+        return schema
+    return {**schema, "$defs": {name: one for name, one in definitions.items() if name in found}}
 
 
 class _Cleaner:
@@ -154,10 +175,14 @@ class _Cleaner:
     def root(self) -> JsonObject:
         found = self._node(self._root, ("#",))
         if "#" in self._recursive:
-            self._defs[self._name("#")] = dict(found)
-        if self._defs:
-            found = {**found, "$defs": self._defs}
-        return found
+            self._defs[self._name("#")] = {} if found == {"$ref": f"#/$defs/{self._name('#')}"} else dict(found)
+        # The root says what it is itself: parameters must be an object at sight.
+        seen: set[str] = set()
+        while isinstance(pointer := found.get("$ref"), str) and pointer not in seen:
+            seen.add(pointer)
+            target = self._defs[pointer.removeprefix("#/$defs/")]
+            found = dict(target) if isinstance(target, dict) else {}
+        return _with_definitions(found, self._defs)
 
     def _node(self, schema: Json, within: tuple[str, ...]) -> JsonObject:
         self._nodes += 1
@@ -236,6 +261,9 @@ class _Cleaner:
 
     def _merge(self, found: JsonObject, part: JsonObject) -> None:
         """One branch of an `allOf`, merged into what holds it."""
+        if "$ref" in part:
+            self.told.add("allOf")
+            return
         for key, value in part.items():
             there = found.get(key)
             if there is None:
@@ -294,6 +322,10 @@ class _Cleaner:
             # In place before it is known, so that a schema of references only is walked once.
             self._defs[self._name(pointer)] = {}
         found = self._node(target, (*within, pointer))
+        if found == reference:
+            # It refers to nothing but itself.
+            self._defs.pop(self._name(pointer), None)
+            return {}
         if hoisted or pointer in self._recursive:
             self._defs[self._name(pointer)] = found
             return reference

@@ -11,14 +11,13 @@ Source: https://ai.google.dev/api/generate-content#method:-models.streamgenerate
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Final
 
 import msgspec
 
 from ccx.errors import BadReply
 from ccx.protocols.codec import Context
-from ccx.protocols.gemini.ending import blocked, decode_finish, decode_usage, ends, error_kind
+from ccx.protocols.gemini.ending import blocked, decode_finish, decode_time, decode_usage, encode_time, ends, error_kind
 from ccx.protocols.gemini.grounding import citations
 from ccx.protocols.gemini.naming import digest
 from ccx.protocols.gemini.natives import made
@@ -44,6 +43,7 @@ from ccx.protocols.ir import (
     Text,
     ToolCall,
 )
+from ccx.protocols.names import Protocol
 from ccx.protocols.sse import Event as SseEvent
 
 TOP: Final = frozenset({"promptFeedback", "createTime", "modelStatus"})
@@ -142,7 +142,8 @@ class GeminiStreamDecoder:
             self._blocked = reason
             said = feedback.get("blockReasonMessage") if isinstance(feedback, dict) else None
             if isinstance(said, str) and said:
-                found.extend(self._whole(Refusal(""), said))
+                # It stays in the feedback, so a client of this protocol need not be told again in words.
+                found.extend(self._whole(Refusal("", (Native(Protocol.GEMINI, self._context.issuer, {}),)), said))
         candidates = several(chunk.get("candidates"))
         for candidate in candidates or ():
             if not isinstance(candidate, dict):
@@ -160,11 +161,11 @@ class GeminiStreamDecoder:
         id_, model, created = chunk.get("responseId"), chunk.get("modelVersion"), chunk.get("createTime")
         id_ = id_ if isinstance(id_, str) else ""
         # Minted ids of calls must differ from answer to answer; what the prompt cost does where there is no id.
-        self._reader.calls.tag = digest(id_ or str(sorted(self._usage.items())), str(created))
+        self._reader.calls.tag = digest(id_) if id_ else digest(str(sorted(self._usage.items())), str(created))
         return Begin(
             id_,
             model if isinstance(model, str) and model else self._context.model,
-            _seconds(created),
+            decode_time(created),
             decode_usage(self._usage) if self._usage else None,
         )
 
@@ -174,7 +175,8 @@ class GeminiStreamDecoder:
             if key in read or value is None:
                 continue
             if plain is None or key in plain:
-                self._rest[key] = value
+                if key != "createTime" or encode_time(decode_time(value)) != value:
+                    self._rest[key] = value
             else:
                 top = self._rest.setdefault("top", {})
                 if isinstance(top, dict):
@@ -301,13 +303,3 @@ class GeminiStreamDecoder:
         part = self._reader.called(name, id_, arguments.whole(), rest)
         empty = ToolCall(part.id, part.name, "", part.kind, part.namespace, native=part.native)
         return self._whole(empty, part.arguments)
-
-
-def _seconds(created: Json) -> int | None:
-    """Unix seconds of an RFC 3339 time."""
-    if not isinstance(created, str):
-        return None
-    try:
-        return int(datetime.fromisoformat(created).timestamp())
-    except (ValueError, OverflowError):
-        return None

@@ -18,6 +18,7 @@ import msgspec
 from ccx.errors import ErrorKind
 from ccx.protocols.codec import Asked, NewId
 from ccx.protocols.failures import render_stream_error
+from ccx.protocols.gemini.ending import encode_time
 from ccx.protocols.gemini.natives import SIGNATURE
 from ccx.protocols.gemini.response import PartWriter, ending
 from ccx.protocols.ir import (
@@ -58,7 +59,7 @@ class GeminiStreamEncoder:
         self._new_id = new_id
         self._array = array
         self._sent = False
-        self._id = ""
+        self._told: JsonObject = {"modelVersion": asked.model}  # in every chunk
         self._usage: Usage | None = None
         self._writer = PartWriter(self.losses)
         self._part: Part | None = None
@@ -72,11 +73,18 @@ class GeminiStreamEncoder:
                 return self._delta(text) if text else b""
             case PartBegin(_, part):
                 self._part, self._said = part, []
+                if isinstance(part, Refusal) and any(one.protocol is Protocol.GEMINI for one in part.native):
+                    self._part = None
+                    return b""
                 return self._delta(_text(part)) if _text(part) else b""
             case PartEnd():
                 return self._end_part(event)
             case Begin(id_):
-                self._id, self._usage = id_ or self._new_id(""), event.usage
+                self._usage = event.usage
+                created = encode_time(event.created)
+                self._told = {"modelVersion": self._asked.model, "responseId": id_ or self._new_id("")}
+                if created is not None:
+                    self._told["createTime"] = created
                 return b""
             case End(finish, usage, native):
                 body = ending(
@@ -145,7 +153,7 @@ class GeminiStreamEncoder:
         return self._chunk({"candidates": [{"content": {"parts": [part], "role": "model"}, "index": 0}]})
 
     def _chunk(self, body: JsonObject, *, last: bool = False) -> bytes:
-        return self._framed(_dumps({**body, "modelVersion": self._asked.model, "responseId": self._id}), last=last)
+        return self._framed(_dumps({**self._told, **body}), last=last)
 
     def _framed(self, data: bytes, *, last: bool) -> bytes:
         if not self._array:

@@ -109,9 +109,14 @@ def encode_tools(request: Request, names: ToolNames, *, issuer: str, losses: lis
     """The tools that an upstream of this issuer is offered: all functions in one, each server tool for itself."""
     functions: list[Json] = []
     found: list[JsonObject] = []
+    declared: set[tuple[str | None, str]] = set()
     for at, tool in enumerate(request.tools):
         path = f"tools[{at}]"
         if isinstance(tool, Tool):
+            if (tool.namespace, tool.name) in declared:
+                losses.append(Loss(path, "tool", detail="declared twice"))
+                continue
+            declared.add((tool.namespace, tool.name))
             if not functions:
                 found.append({"functionDeclarations": functions})
             functions.append(_declaration(tool, names, path, issuer=issuer, losses=losses))
