@@ -91,14 +91,14 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """The rules left for one (protocol, model), and the facts they ask for. `tokens` is the largest number that token
-    counts are compared with: a bound at or above it decides nothing."""
+    """The rules left for one (protocol, model), and the facts they ask for. `tokens` are the numbers that token counts
+    are compared with, ascending: a bound at or above the last decides nothing."""
 
     rules: tuple[Rule, ...]
     axes: frozenset[Axis]
     headers: frozenset[str]
     fields: frozenset[str]
-    tokens: int = 0
+    tokens: tuple[int, ...] = ()
 
 
 NO_ROUTE = Decision(None)
@@ -171,7 +171,7 @@ class Decider:
             frozenset(found for leaf in left if (found := axis(leaf)) is not None),
             frozenset(leaf.name for leaf in left if isinstance(leaf, HeaderMatches)),
             frozenset(leaf.path for leaf in left if isinstance(leaf, BodyField)),
-            max((max(leaf.low, leaf.high or 0) for leaf in left if isinstance(leaf, TokensIn)), default=0),
+            tuple(sorted({n for leaf in left if isinstance(leaf, TokensIn) for n in (leaf.low, leaf.high or 0)})),
         )
 
     def candidates(self, model: str | None) -> list[tuple[Route, str | None]]:

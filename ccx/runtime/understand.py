@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 
 from ccx.errors import ClientError
@@ -101,14 +102,17 @@ def _facts(
     )
 
 
-def _bound(body: Body | Form, compared: int, counter: TokenCounter) -> int | None:
-    """A bound on the tokens, looked for only where it may decide something: a longer body is above every number.
+def _bound(body: Body | Form, compared: tuple[int, ...], counter: TokenCounter) -> int | None:
+    """A bound on the tokens, looked for only where it may decide something: a longer body is above every number, and
+    a bound below the first number above the length is as good as any closer one.
 
     A form has no prompt that could be counted.
     """
     if isinstance(body, Form):
         return None
-    return len(body.raw) + UNSEEN if len(body.raw) >= compared else counter.upper_bound(body.raw)
+    length = len(body.raw)
+    above = bisect_right(compared, length)
+    return counter.upper_bound(body.raw, below=compared[above]) if above < len(compared) else length + UNSEEN
 
 
 def _asked_fields(body: Body, paths: frozenset[str]) -> dict[str, object]:

@@ -109,15 +109,25 @@ def blocks(protocol: Protocol, raw: bytes) -> Blocks:
     return Blocks(tuple(texts), media_tokens)
 
 
-def upper_bound(raw: bytes) -> int:
-    """Never below the count of the body, in tokens, in any protocol; three searches of the bytes, 1.5 µs per KB.
+def upper_bound(raw: bytes, *, below: int = 0) -> int:
+    """Never below the count of the body, in tokens, in any protocol. As soon as a bound lies under `below` it is good
+    enough, and the search for a closer one ends: 0.1 µs per KB if that is soon, up to 2 µs if it is not.
 
-    A byte-level token is at least one byte of text. An image names itself in a key, a type or a MIME type that starts
-    or ends with `image`, unless one of these letters is written as an escape: then every object might be one. Whoever
-    only asks whether a body stays below a threshold compares `len(raw)` first: beyond it, so is the bound.
+    A byte-level token is at least one byte of text. An image is an object, and names itself in a key, a type or a MIME
+    type that starts or ends with `image`, unless one of these letters is written as an escape. Whoever only asks
+    whether a body stays below a threshold compares `len(raw)` first: beyond it, so is the bound.
     """
-    marks = raw.count(b"{") if b"\\u006" in raw else raw.count(b'"image') + raw.count(b'image"')
-    return len(raw) + IMAGE * marks
+    size = len(raw)
+    # Deleting leaps from hit to hit, where bytes.count of CPython before 3.13 looks at every byte.
+    objects = size - len(raw.replace(b"{", b""))
+    if size + IMAGE * objects < below or not objects:
+        return size + IMAGE * objects
+    if b"\\u006" in raw:
+        return size + IMAGE * objects
+    marks = min(objects, raw.count(b"image"))
+    if marks and size + IMAGE * marks >= below:
+        marks = min(marks, raw.count(b'"image') + raw.count(b'image"'))
+    return size + IMAGE * marks
 
 
 def leaves(block: bytes) -> Iterator[Leaf]:

@@ -75,9 +75,9 @@ class TokenCounter:
         self._giant = ThreadPoolExecutor(1, thread_name_prefix="ccx-tokens-giant")
         self._closed = False
 
-    def upper_bound(self, raw: bytes) -> int:
+    def upper_bound(self, raw: bytes, *, below: int = 0) -> int:
         """Never below the count, in tokens; see `blocks.upper_bound`."""
-        return blocks.upper_bound(raw)
+        return blocks.upper_bound(raw, below=below)
 
     async def prepare(self) -> None:
         """Load the vocabulary, off the loop but for some 70 ms in which it stalls: call it before serving."""

@@ -252,12 +252,25 @@ values = st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(k
 bodies = st.dictionaries(st.sampled_from(["system", "tools", "messages", "input", "contents", "requests"]), values)
 
 
-@given(st.sampled_from(list(Protocol)), bodies, st.booleans(), st.booleans())
-def test_the_upper_bound_is_one(protocol: Protocol, body: dict[str, object], hide: bool, ascii_only: bool) -> None:
+@given(st.sampled_from(list(Protocol)), bodies, st.booleans(), st.booleans(), st.integers(0, 20_000))
+def test_the_upper_bound_is_one(
+    protocol: Protocol, body: dict[str, object], hide: bool, ascii_only: bool, below: int
+) -> None:
     raw = json.dumps(body, separators=(",", ":"), ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
     if hide:
         raw = raw.replace(b"image", rb"im\u0061ge")
-    assert counted(protocol, raw) <= blocks.upper_bound(raw)
+    closest, enough = blocks.upper_bound(raw), blocks.upper_bound(raw, below=below)
+    assert counted(protocol, raw) <= closest <= enough
+    # Whoever compares with `below` learns the same from both.
+    assert (closest < below) == (enough < below)
+
+
+def test_words_about_images_are_no_images() -> None:
+    text = b'{"messages":[{"role":"user","content":"an image of images, imagine"}]}'
+    assert blocks.upper_bound(text) == len(text)
+    shown = b'{"messages":[{"role":"user","content":[{"type":"image"},{"type":"input_image"},{"text":"image"}]}]}'
+    assert counted(Protocol.MESSAGES, shown) == 2 * blocks.IMAGE + 1
+    assert blocks.upper_bound(shown) == len(shown) + 3 * blocks.IMAGE
 
 
 @given(st.sampled_from(list(Protocol)), bodies)
