@@ -379,19 +379,19 @@ class _Item:
     def _tell(self, part: Part) -> None:
         """A part that comes whole."""
         match part:
-            case Text(words, citations, native):
-                early, late = _parted(native)
-                self._out += [PartBegin(0, Text("", native=early)), *_piece(words), PartEnd(0, late, citations)]
+            case Text(words, citations):
+                empty: Part = replace(part, text="", citations=())
+                self._out += [PartBegin(0, empty), *_piece(words), PartEnd(0, citations=citations)]
             case Reasoning(words, summary, native):
-                early, late = _parted(native)
-                self._out += [PartBegin(0, Reasoning("", summary, early)), *_piece(words), PartEnd(0, late)]
-            case Refusal(words, native):
-                early, late = _parted(native)
-                self._out += [PartBegin(0, Refusal("", early)), *_piece(words), PartEnd(0, late)]
+                # Providers send the residue of a thought behind it, but for the id.
+                early = sum(1 for one in native[:1] if one.data.keys() == {"id"})
+                empty = Reasoning("", summary, native[:early])
+                self._out += [PartBegin(0, empty), *_piece(words), PartEnd(0, native[early:])]
+            case Refusal(words):
+                self._out += [PartBegin(0, replace(part, text="")), *_piece(words), PartEnd(0)]
             case ToolCall():
-                early, late = _parted(part.native)
-                empty = replace(part, arguments="", native=early)
-                self._out += [PartBegin(0, empty), *_piece(part.arguments), PartEnd(0, late)]
+                empty = replace(part, arguments="")
+                self._out += [PartBegin(0, empty), *_piece(part.arguments), PartEnd(0)]
             case ToolResult() | Media() | Opaque():
                 self._out += [PartBegin(0, part), PartEnd(0)]
 
@@ -444,12 +444,6 @@ class _Item:
 
 def _piece(words: str) -> list[PartBegin | PartDelta | PartEnd]:
     return [PartDelta(0, words)] if words else []
-
-
-def _parted(natives: tuple[Native, ...]) -> tuple[tuple[Native, ...], tuple[Native, ...]]:
-    """The residue that is known when an item begins, which is its id, and the rest."""
-    early = sum(1 for native in natives[:1] if native.data.keys() == {"id"})
-    return natives[:early], natives[early:]
 
 
 def _guessed(told: JsonObject, mode: str) -> JsonObject:
