@@ -240,7 +240,8 @@ async def _receive_all(receive: Receive, *, limit: int) -> bytes:
         size += len(part)
         if size > limit:
             parts.clear()
-            await _drain(receive)
+            if message.get("more_body", False):
+                await _drain(receive)
             raise _too_large(limit)
         if not message.get("more_body", False):
             return part if not parts else b"".join((*parts, part))

@@ -21,7 +21,10 @@ MAX_URL_BYTES = 16 * 1024
 HEADER_SECONDS = 20.0
 # uvicorn stops reading while 64 KiB of a body wait for the application: several round trips of the loop for each of the
 # 200 KB bodies that coding agents send all day.
-vars(httptools_impl)["HIGH_WATER_LIMIT"] = 1024 * 1024
+HIGH_WATER = vars(httptools_impl)["HIGH_WATER_LIMIT"] = 1024 * 1024
+# What arrives of a body is handed on in pieces of this size, or whole: uvicorn copies what a read brings twice, and
+# wakes the application for each.
+PIECE = 256 * 1024
 _FRAMING = (b"content-length", b"transfer-encoding")
 
 
@@ -32,10 +35,13 @@ class BoundedProtocol(HttpToolsProtocol):
     _head_begun = False
     _head_timer: asyncio.TimerHandle | None = None
     _served: RequestResponseCycle | None = None
+    _held: list[bytes]
+    _held_bytes = 0
 
     def connection_made(self, transport: Any) -> None:
         """Start the clock on the first request's head."""
         super().connection_made(transport)
+        self._held = []
         self._start_clock()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -90,18 +96,43 @@ class BoundedProtocol(HttpToolsProtocol):
         """The head is whole."""
         self._stop_clock()
         self._head_begun = False
+        self._take_held()
         if not self.transport.is_closing():
             super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """Nothing more is read of a connection that was refused."""
-        if not self.transport.is_closing():
-            super().on_body(body)
+        """Hold a body back until it is worth handing on. Nothing more is read of a connection that was refused, or of
+        a request that is answered."""
+        if self.transport.is_closing() or self.cycle.response_complete:
+            return
+        self._held.append(body)
+        self._held_bytes += len(body)
+        if self._held_bytes >= PIECE:
+            self._hand_on()
+            self.cycle.message_event.set()
 
     def on_message_complete(self) -> None:
         """The request is whole; not so where the parser only stops at an offer to change the protocol."""
         if not self.parser.should_upgrade():
+            self._hand_on()
             super().on_message_complete()
+
+    def _take_held(self) -> list[bytes]:
+        held, self._held, self._held_bytes = self._held, [], 0
+        return held
+
+    def _hand_on(self) -> None:
+        """Give the cycle what is held, and stop reading while it has too much."""
+        if not self._held:
+            return
+        cycle = self.cycle
+        held = self._take_held()
+        if cycle.body:
+            held.insert(0, bytes(cycle.body))
+        # `receive` asks for its bytes and its length only: of bytes it makes no copy.
+        cycle.body = held[0] if len(held) == 1 else b"".join(held)  # type: ignore[assignment]  # as just said
+        if len(cycle.body) > HIGH_WATER:
+            self.flow.pause_reading()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._served = cycle
