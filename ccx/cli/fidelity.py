@@ -136,7 +136,7 @@ def _markdown(cells: _Cells, clients: Sequence[Protocol], upstreams: Sequence[Pr
             yield f"| {feature.title} | " + " | ".join(columns) + " |"
     yield ""
     yield f"Upstreams in each cell, in this order: {', '.join(upstreams)}."
-    yield " ".join(_legend(ascii_only=False)) + "."
+    yield "; ".join(_legend(ascii_only=False)) + "."
 
 
 def _records(cells: _Cells) -> Iterator[dict[str, object]]:

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from ccx.protocols.ir import Native
+from ccx.protocols.ir import Json, Native
 from ccx.protocols.names import Protocol
 
 MARK = "ccx1."
@@ -31,11 +31,26 @@ BOOKKEEPING = frozenset(
         "additional_tools",  # where a Responses client declared a tool, which is carried all the same
         "tool_search_output",  # likewise
         "echo",  # a request's fields repeated in its answer
+        "system_fingerprint",  # which build answered
+        "completed_at",
         "include",  # what an answer shall have besides; each is told by what it belongs to
     }
 )
 """Fields by which a protocol only keeps its books: ids and states of items, places, repetitions. To leave them out
 loses no meaning, so they are neither a loss nor worth an envelope."""
+
+
+_USUAL_TIERS = ("auto", "default", "standard")
+
+
+def says_something(field: str, value: Json) -> bool:
+    """Whether leaving out this field of residue is worth a word: it keeps no books, is not empty, and is not what would
+    be without it: the usual tier, or which of two words a protocol has for the system."""
+    if field in BOOKKEEPING or value in (None, {}, []):
+        return False
+    if field == "role":
+        return value not in ("developer", "system")
+    return field != "service_tier" or value not in _USUAL_TIERS
 
 
 class _Envelope(msgspec.Struct, array_like=True, frozen=True):

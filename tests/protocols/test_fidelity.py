@@ -200,6 +200,8 @@ def parts(response: ir.Response) -> list[object]:
     found: list[object] = []
     for part in response.parts:
         match part:
+            case ir.Reasoning(text=""):
+                pass  # an envelope, for ccx alone to open
             case ir.Text() | ir.Refusal() | ir.Reasoning():
                 found.append((type(part), part.text))
             case ir.ToolCall():

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ccx.protocols.ir import Json, JsonObject, Loss, Native
 from ccx.protocols.names import Protocol
-from ccx.protocols.residue import BOOKKEEPING
+from ccx.protocols.residue import says_something
 
 # Residue is named for what it is where the name says it; the rest for the field.
 _NAMED = frozenset(
@@ -120,9 +120,7 @@ class Reader:
             for native in natives
             if not self.understands(native)
             for key, value in native.data.items()
-            if key not in BOOKKEEPING
-            and value not in (None, {}, [])
-            and not (key == "role" and value in ("developer", "system"))
+            if says_something(key, value)
         ]
 
 

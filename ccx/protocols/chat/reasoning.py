@@ -75,7 +75,7 @@ def read(message: JsonObject, origin: Origin, *, fields: tuple[str, ...]) -> Fou
             case "text":
                 found.of_text += natives
             case _:
-                index = integer(item.get("index"))
+                index = integer(address.get("of", item.get("index")))
                 sealed[index] = sealed.get(index, ()) + natives
                 groups.setdefault(index, [])
     found.thoughts = [
@@ -128,14 +128,12 @@ def write(parts: Iterable[Part], *, again: bool) -> JsonObject:
     written for every thought, for there are several and a client shall be able to tell them apart."""
     said: list[str] = []
     details: list[Json] = []
-    index = 0
     for part in parts:
         if isinstance(part, Reasoning):
             said.append(part.text)
-            details += thought_details(part, index=index, again=again)
-            index += 1
+            details += thought_details(part, at=len(details), again=again)
         elif isinstance(part, Text | ToolCall):
-            details += residue_details(part)
+            details += residue_details(part, at=len(details))
     fields: JsonObject = {}
     if any(said):
         fields["reasoning_content"] = "".join(said)
@@ -144,8 +142,9 @@ def write(parts: Iterable[Part], *, again: bool) -> JsonObject:
     return fields
 
 
-def thought_details(thought: Reasoning, *, index: int, again: bool) -> list[JsonObject]:
-    """The details of a thought: those it came with, or its text and its sealed residue."""
+def thought_details(thought: Reasoning, *, at: int, again: bool) -> list[JsonObject]:
+    """The details of a thought: those it came with, or its text and its sealed residue. `at` is how many went before:
+    clients that fold a stream, such as OpenAI's own, take an item's index for its place in the list."""
     native = [
         item
         for one in thought.native
@@ -160,20 +159,20 @@ def thought_details(thought: Reasoning, *, index: int, again: bool) -> list[Json
     shown: list[JsonObject] = []
     if thought.text:
         kind, says = ("reasoning.summary", "summary") if thought.summary else ("reasoning.text", "text")
-        shown.append({"type": kind, says: thought.text, "format": "unknown", "index": index})
+        shown.append({"type": kind, says: thought.text, "format": "unknown", "index": at})
     if foreign:
-        shown.append(_sealed(foreign, {"part": "thought"}, index=index))
+        shown.append(_sealed(foreign, {"part": "thought", "of": at}, at=at + len(shown)))
     return shown
 
 
-def residue_details(part: Text | ToolCall) -> list[JsonObject]:
+def residue_details(part: Text | ToolCall, *, at: int) -> list[JsonObject]:
     """The sealed residue of another part of the message."""
     foreign = telling(one for one in part.native if one.protocol is not Protocol.CHAT and "logprobs" not in one.data)
     if not foreign:
         return []
     if isinstance(part, Text):
-        return [_sealed(foreign, {"part": "text"}, index=None)]
-    return [_sealed(foreign, {"part": "call", "id": part.id}, index=None)]
+        return [_sealed(foreign, {"part": "text"}, at=at)]
+    return [_sealed(foreign, {"part": "call", "id": part.id}, at=at)]
 
 
 def lost_logprobs(text: Text, path: str) -> list[Loss]:
@@ -186,15 +185,13 @@ def lost_logprobs(text: Text, path: str) -> list[Loss]:
     ]
 
 
-def _sealed(natives: tuple[Native, ...], address: JsonObject, *, index: int | None) -> JsonObject:
-    item: JsonObject = {
+def _sealed(natives: tuple[Native, ...], address: JsonObject, *, at: int) -> JsonObject:
+    return {
         "type": "reasoning.encrypted",
         "data": seal((Native(Protocol.CHAT, _ADDRESS, address), *natives)),
         "format": "unknown",
+        "index": at,
     }
-    if index is not None:
-        item["index"] = index
-    return item
 
 
 def _addressed(opened: tuple[Native, ...]) -> tuple[JsonObject, tuple[Native, ...]]:

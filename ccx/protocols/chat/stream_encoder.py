@@ -70,6 +70,7 @@ class ChatStreamEncoder:
         self._said: list[str] = []
         self._calls = -1
         self._thoughts = -1
+        self._detailed = 0
         self._spoken = self._offset = 0
         self._place = 0
         self._refused = self._heard = False
@@ -183,7 +184,7 @@ class ChatStreamEncoder:
         match part:
             case Reasoning():
                 whole = Reasoning("".join(self._said), part.summary, (*part.native, *natives))
-                details = thought_details(whole, index=self._thoughts, again=self._thoughts > 0)
+                details = thought_details(whole, at=self._detailed, again=self._thoughts > 0)
                 return self._details(details)
             case Text():
                 return self._text_end(part, event, path)
@@ -191,7 +192,9 @@ class ChatStreamEncoder:
                 whole_call = ToolCall(part.id, part.name, "", native=(*part.native, *natives))
                 own = CLIENT.own(natives)
                 late: JsonObject = {"tool_calls": [{"index": self._calls, **own}]} if own and not self._legacy else {}
-                return (self._delta(late) if late else b"") + self._details(residue_details(whole_call))
+                return (self._delta(late) if late else b"") + self._details(
+                    residue_details(whole_call, at=self._detailed)
+                )
             case Media():
                 return self._media(part, event, path)
             case ToolResult():
@@ -215,7 +218,7 @@ class ChatStreamEncoder:
             annotations = list[Json](write_citations(cited, offset=self._offset, path=path, losses=self.losses))
             if annotations:
                 delta["annotations"] = annotations
-        return (self._delta(delta) if delta else b"") + self._details(residue_details(whole))
+        return (self._delta(delta) if delta else b"") + self._details(residue_details(whole, at=self._detailed))
 
     def _media(self, part: Media, event: PartEnd, path: str) -> bytes:
         whole = Media(part.kind, part.source, part.name, part.detail, (*part.native, *event.native))
@@ -231,6 +234,7 @@ class ChatStreamEncoder:
         return self._delta(delta) if delta else b""
 
     def _details(self, details: list[JsonObject]) -> bytes:
+        self._detailed += len(details)
         return self._delta({"reasoning_details": list[Json](details)}) if details else b""
 
     def _order(self, part: Part, path: str) -> None:

@@ -20,7 +20,7 @@ from typing import Final
 
 from ccx.protocols.ir import Json, JsonObject, Loss, Native, Opaque, Part, Reasoning, ToolCall, ToolResult
 from ccx.protocols.names import Protocol
-from ccx.protocols.residue import BOOKKEEPING, MARK, seal, telling, unseal
+from ccx.protocols.residue import MARK, says_something, seal, telling, unseal
 
 SIGNATURE: Final = "thoughtSignature"
 DUMMIES: Final = frozenset({"skip_thought_signature_validator", "context_engineering_is_the_way_to_go"})
@@ -29,8 +29,8 @@ https://ai.google.dev/gemini-api/docs/thought-signatures#faqs"""
 
 _NOTE: Final = "ccx"  # the issuer of notes; no dialect has this name
 _MARKED: Final = base64.b64encode(MARK.encode()[:3]).decode()  # how every envelope begins
-_SYSTEM_ROLES: Final = frozenset({"developer", "system"})
 _WHAT: Final = {
+    "annotation": "citations",
     "cache_control": "cache_control",
     "context_management": "context_management",
     "data": "signature",
@@ -39,6 +39,7 @@ _WHAT: Final = {
     "logprobs": "logprobs",
     "metadata": "metadata",
     "name": "name",
+    "namespace": "namespace",
     "reasoning": "signature",
     "reasoning_content": "signature",
     "reasoning_details": "signature",
@@ -102,9 +103,7 @@ def _losses(native: Native, path: str) -> Iterator[Loss]:
     origin = native.protocol.value if native.issuer is None else f"{native.protocol.value}/{native.issuer}"
     names = _OWN_WHAT if native.protocol is Protocol.GEMINI else _WHAT
     for key, value in native.data.items():
-        if key in BOOKKEEPING or value is None or value in ({}, []):
-            continue
-        if key == "role" and isinstance(value, str) and value in _SYSTEM_ROLES:
+        if not says_something(key, value):
             continue
         what = "signature" if key == SIGNATURE else names.get(key, f"unknown_field:{key}")
         yield Loss(path, what, detail=f"of {origin}")

@@ -16,7 +16,7 @@ from typing import Final, Literal
 
 from ccx.protocols.ir import Json, JsonObject, Loss, Native, Opaque, Part, ToolCall, ToolResult
 from ccx.protocols.names import Protocol
-from ccx.protocols.residue import BOOKKEEPING, MARK, seal, unseal
+from ccx.protocols.residue import BOOKKEEPING, MARK, says_something, seal, unseal
 
 _NOTE: Final = "ccx"  # the issuer of notes; no dialect has this name
 _UNCARRIED: Final = BOOKKEEPING | {"logprobs"}
@@ -78,11 +78,8 @@ def refused(natives: Sequence[Native], issuer: str, path: str) -> Iterator[Loss]
             continue
         origin = native.protocol.value if native.issuer is None else f"{native.protocol.value}/{native.issuer}"
         for key, value in native.data.items():
-            if key in BOOKKEEPING or value in (None, {}, []):
-                continue
-            if key == "role" and value in ("developer", "system"):
-                continue
-            yield Loss(path, _WHAT.get(key, f"unknown_field:{key}"), detail=f"of {origin}")
+            if says_something(key, value):
+                yield Loss(path, _WHAT.get(key, f"unknown_field:{key}"), detail=f"of {origin}")
 
 
 def foreign(natives: Sequence[Native]) -> tuple[Native, ...]:

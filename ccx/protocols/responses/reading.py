@@ -15,7 +15,7 @@ from typing import Final
 
 from ccx.protocols.ir import Json, JsonObject, Loss, Native
 from ccx.protocols.names import Protocol
-from ccx.protocols.residue import BOOKKEEPING, telling
+from ccx.protocols.residue import says_something, telling
 
 # Residue is named for what it is where the name says it; the rest for the field.
 _WHAT: Final = {
@@ -124,11 +124,8 @@ class Audience:
                 continue
             origin = native.protocol.value if native.issuer is None else f"{native.protocol.value}/{native.issuer}"
             for key, value in native.data.items():
-                if key in BOOKKEEPING or value in (None, {}, []):
-                    continue
-                if key == "role" and value in ("developer", "system"):
-                    continue
-                yield Loss(f"{path}.native", _WHAT.get(key, f"unknown_field:{key}"), detail=f"of {origin}")
+                if says_something(key, value):
+                    yield Loss(f"{path}.native", _WHAT.get(key, f"unknown_field:{key}"), detail=f"of {origin}")
 
 
 CLIENT: Final = Audience(None)
