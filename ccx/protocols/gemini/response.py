@@ -212,7 +212,7 @@ def ending(
     top = fields.pop("top", None)
     payload: JsonObject = {key: fields.pop(key) for key in TOP & fields.keys()}
     others = fields.pop("candidates", None)
-    if blocked(payload.get("promptFeedback")) is None or parts:
+    if blocked(payload.get("promptFeedback")) is None or any(part != {"text": ""} for part in parts):
         candidate: JsonObject = {
             "content": {"parts": list(parts), "role": "model"},
             "finishReason": encode_finish(finish, losses),

@@ -145,7 +145,9 @@ class GeminiStreamDecoder:
                 # It stays in the feedback, so a client of this protocol need not be told again in words.
                 found.extend(self._whole(Refusal("", (Native(Protocol.GEMINI, self._context.issuer, {}),)), said))
         candidates = several(chunk.get("candidates"))
-        for candidate in candidates or ():
+        if candidates is None:
+            raise Malformed("candidates", "Invalid value: a list was expected")
+        for candidate in candidates:
             if not isinstance(candidate, dict):
                 raise Malformed("candidates", "Invalid value: an object was expected")
             if (integer(candidate.get("index")) or 0) != 0:

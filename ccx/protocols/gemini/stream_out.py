@@ -91,7 +91,7 @@ class GeminiStreamEncoder:
                     finish,
                     merged(self._usage, usage),
                     native,
-                    parts=[],
+                    parts=[{"text": ""}],
                     grounds=self._writer.grounds,
                     losses=self.losses,
                 )

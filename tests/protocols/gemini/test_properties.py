@@ -68,7 +68,9 @@ def test_what_was_sent_is_read_as_what_is_sent_again(request: ir.Request) -> Non
     assert {loss.what for loss in second.losses} <= {"signature"}
 
 
-OWN = st.just(()) | some.names.map(lambda token: (ir.Native(Protocol.GEMINI, "gemini", {"thoughtSignature": token}),))
+OWN = st.just(()) | some.base64s.filter(bool).map(
+    lambda token: (ir.Native(Protocol.GEMINI, "gemini", {"thoughtSignature": token}),)
+)
 
 
 def thought(text: str, natives: tuple[ir.Native, ...]) -> ir.Reasoning:
@@ -212,6 +214,8 @@ def put_together(stream: bytes) -> list[dict[str, Any]]:
             continue
         for candidate in msgspec.json.decode(line.removeprefix(b"data: "))["candidates"]:
             for part in candidate["content"]["parts"]:
+                if part == {"text": ""}:
+                    continue
                 if part.get("text") == "" and found and "text" in found[-1]:
                     found[-1].update({key: value for key, value in part.items() if key != "text"})
                 else:
