@@ -260,7 +260,7 @@ def test_errors_in_the_stream(protocol: Protocol) -> None:
     later = listen(protocol, STREAMS[protocol][0][0], ERRORS[protocol], *STREAMS[protocol][0])
     assert later.error == payload
     assert not later.terminal
-    ours = listen(protocol, b'data: {"cut', render_stream_error(protocol, kind="api_error", message="m"))
+    ours = listen(protocol, STREAMS[protocol][0][0], render_stream_error(protocol, kind="api_error", message="m"))
     assert ours.error is not None
     # An error that is not JSON is one by its name.
     assert listen(protocol, b"event: error\ndata: overloaded\n\n").error == b"overloaded"
