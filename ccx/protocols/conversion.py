@@ -2,7 +2,8 @@
 
 Law: the same protocol is never converted. Where an upstream speaks several others, the one that keeps most of the
 client's is taken, by the table here: Messages and Responses carry thinking with its seal, Gemini carries it with its
-signatures, Chat carries it by vendors' customs only.
+signatures, Chat carries it by vendors' customs only. Images, which are no conversation, are drawn by Gemini's image
+models too, by `images`.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ _PREFERRED: Mapping[Protocol, tuple[Protocol, ...]] = {
     Protocol.CHAT: (Protocol.RESPONSES, Protocol.MESSAGES, Protocol.GEMINI),
     Protocol.RESPONSES: (Protocol.MESSAGES, Protocol.GEMINI, Protocol.CHAT),
     Protocol.GEMINI: (Protocol.MESSAGES, Protocol.RESPONSES, Protocol.CHAT),
+    Protocol.IMAGES: (Protocol.GEMINI,),
 }
 
 

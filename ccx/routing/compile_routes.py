@@ -236,8 +236,8 @@ def _check_protocols(
             f"the route {route.name!r} names {_list(unanswered)}, which none of its targets can answer; "
             f"they speak {_list(spoken)}",
             ("when", "protocol") if route.when.protocol is not None else ("when",),
-            help="Conversations are converted into one another, images and embeddings are not: add a target that "
-            "speaks it, or do not name it.",
+            help="Conversations are converted into one another, images to Gemini, and embeddings not at all: add a "
+            "target that can answer it, or do not name it.",
         )
     elif may == frozenset(Protocol) and not spoken & CHAT_PROTOCOLS:
         report(
@@ -263,8 +263,8 @@ def _report_target(
         "CCX208",
         f"the route {route.name!r} lets in {_list(may)}, and the channel {target.channel!r} speaks {_list(speaks)}",
         path,
-        help="Conversations are converted into one another (messages, chat, responses, gemini); images and embeddings "
-        "are not.",
+        help="Conversations are converted into one another (messages, chat, responses, gemini), images to gemini; "
+        "embeddings are not converted.",
     )
 
 

@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 
+from ccx.catalog.models import lookup
+from ccx.catalog.providers import provider
 from ccx.protocols.conversion import answering
 from ccx.protocols.names import RESERVED_SEGMENTS, Protocol
 from ccx.routing.conditions import (
@@ -216,6 +218,7 @@ class Decider:
         if target.weight == 0:
             return Skip(channel.name, "its weight is 0")
         asked = target.model if target.model is not None else model
+        named = target.model is not None  # by the spec itself
         if asked is not None and any(glob_matches(pattern, asked) for pattern in channel.not_models):
             return Skip(channel.name, f"the channel does not allow the model {asked!r}")
         if channel.models is not None and asked is not None:
@@ -223,5 +226,18 @@ class Decider:
             entry = most_specific(tuple(names), asked)
             if entry is None:
                 return Skip(channel.name, f"the channel does not allow the model {asked!r}")
+            named = named or names[entry] is not None or "*" not in entry
             asked = names[entry] or asked
+        if protocol is Protocol.IMAGES and surface.protocol is not protocol and not (named or draws(asked)):
+            return Skip(channel.name, f"the model {asked!r} is not known to make images; a target may name one that is")
         return Choice(channel, surface, asked, target.weight)
+
+
+def draws(model: str | None) -> bool:
+    """Whether the catalogue knows this as an image model that is spoken to by Gemini's protocol. A client's name for a
+    model of OpenAI's must not take a request for images to a channel that only speaks Gemini."""
+    row = lookup(model) if model is not None else None
+    if row is None or row.kind != "image":
+        return False
+    preset = provider(row.provider)
+    return preset is not None and any(one is Protocol.GEMINI for one in preset.surfaces)

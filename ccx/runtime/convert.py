@@ -102,7 +102,7 @@ class Conversion:
         return Converted(
             _encode(encoded.payload),
             context,
-            _names(encoded.losses),
+            loss_names(encoded.losses),
             tuple(sorted({loss.what for loss in encoded.losses if not loss.approximate} - _MEANINGLESS)),
         )
 
@@ -135,14 +135,14 @@ class Conversion:
         response, lost = self._told(response)
         encoded = self._codec.encode_response(response, self.asked, new_id=new_id)
         payload = encoded.payload if self._dialogue is None else self._dialogue.shown(encoded.payload)
-        return _encode(payload), _names((*lost, *encoded.losses))
+        return _encode(payload), loss_names((*lost, *encoded.losses))
 
     def streamed(self, response: ir.Response) -> tuple[bytes, tuple[str, ...]]:
         """A neutral answer as the client's whole stream."""
         response, lost = self._told(response)
         encoder = self._codec.stream_encoder(self.asked, new_id=new_id)
         body = b"".join(encoder.encode(event) for event in events(response))
-        return body, _names((*lost, *encoder.losses))
+        return body, loss_names((*lost, *encoder.losses))
 
     def _told(self, response: ir.Response) -> tuple[ir.Response, tuple[ir.Loss, ...]]:
         return (response, ()) if self._dialogue is None else self._dialogue.told(response)
@@ -163,7 +163,8 @@ class Conversion:
         return work() if size < OFF_LOOP_BYTES else await asyncio.to_thread(work)
 
 
-def _names(losses: Iterable[ir.Loss]) -> tuple[str, ...]:
+def loss_names(losses: Iterable[ir.Loss]) -> tuple[str, ...]:
+    """What was lost, sorted, each once."""
     return tuple(sorted({loss.what for loss in losses}))
 
 
@@ -195,7 +196,7 @@ class StreamConverter:
     @property
     def losses(self) -> tuple[str, ...]:
         """What could not be said so far."""
-        return _names((*self._encoder.losses, *(self._rewriting.losses if self._rewriting is not None else ())))
+        return loss_names((*self._encoder.losses, *(self._rewriting.losses if self._rewriting is not None else ())))
 
     def _pass_on(self, found: list[ir.Event]) -> bytes:
         out: list[bytes] = []

@@ -18,11 +18,12 @@ from ccx.routing.table import Route
 from ccx.runtime.answers import KINDS, Sender, receipt, reply_headers
 from ccx.runtime.attempt import Answer, Failure, Outgoing, attempt, build_call
 from ccx.runtime.convert import Conversion, Converted
+from ccx.runtime.drawing import Drawing
 from ccx.runtime.live import Upstream
 from ccx.runtime.outbound import Outbound, Prepared
 from ccx.runtime.relay import relay
 from ccx.runtime.schedule import Move, Schedule
-from ccx.runtime.translate import convert_whole, send_stream, send_whole
+from ccx.runtime.translate import convert_whole, drawn_whole, send_stream, send_whole
 from ccx.runtime.understand import Request
 from ccx.state.memory import MemoryState
 from ccx.telemetry.exchange import OK, Attempt
@@ -140,7 +141,7 @@ async def _one(
     prepared: Prepared,
     timeouts: Timeouts,
     *,
-    conversion: Conversion | None,
+    conversion: Conversion | Drawing | None,
     state: MemoryState,
     sender: Sender,
 ) -> Failure | None:
@@ -165,8 +166,15 @@ async def _one(
         if converted is None or conversion is None:
             outcome = await relay(outgoing.endpoint, found, exchange, sender)
             return None
-        outcome = await _translated(request, found, conversion, converted, outgoing=outgoing, sender=sender)
+        if isinstance(conversion, Drawing):
+            outcome = await _drawn(request, found, conversion, sender=sender)
+        else:
+            outcome = await _translated(request, found, conversion, converted, outgoing=outgoing, sender=sender)
         return None
+    except ClientError as error:
+        # Declined in an answer that was otherwise in order: an error like any other in the client's protocol.
+        outcome = "content_filter"
+        return Failure("content_filter", error.message, status=error.status, protocol=choice.surface.protocol)
     except UpstreamError as error:
         # A converted answer that turned out to be none, before any of it was shown.
         outcome = classify_exception(error)
@@ -206,6 +214,19 @@ async def _translated(
         spoken=spoken,
         exchange=exchange,
         sender=sender,
+    )
+
+
+async def _drawn(request: Request, answer: Answer, drawing: Drawing, *, sender: Sender) -> str:
+    """Relay an answer with images. Raises UpstreamError and ClientError only before anything has been sent."""
+    try:
+        whole = await drawn_whole(answer, drawing)
+    except BaseException:
+        if answer.reply is not None:
+            answer.reply.abort()
+        raise
+    return await send_whole(
+        request.endpoint, answer, whole, stream=drawing.stream, exchange=request.exchange, sender=sender
     )
 
 

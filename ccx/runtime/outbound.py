@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from ccx.errors import ClientError
 from ccx.protocols.body import Body, open_body
 from ccx.protocols.conversion import CODECS
 from ccx.protocols.names import Operation, Protocol
@@ -13,6 +14,7 @@ from ccx.routing.table import Route
 from ccx.runtime.admission import without_key
 from ccx.runtime.attempt import Outgoing
 from ccx.runtime.convert import Conversion, Converted, upstream_endpoint
+from ccx.runtime.drawing import Drawing
 from ccx.runtime.policy import NO_EDITS, edits
 from ccx.runtime.understand import Request
 from ccx.upstream.reply import Header
@@ -46,7 +48,7 @@ class Outbound:
             self._edits = edits(route.policy, request.endpoint.protocol, self._body)
         generate = request.endpoint.operation is Operation.GENERATE and request.endpoint.protocol in CODECS
         self._sealed = generate and _MARK in request.body.raw
-        self.conversion: Conversion | None = None
+        self.conversion: Conversion | Drawing | None = None
 
     async def prepared(self, choice: Choice) -> Prepared:
         """The request that asks this choice. Raises ClientError 400 for a body that cannot be converted at all."""
@@ -93,24 +95,28 @@ class Outbound:
         passed = self._passed(choice).outgoing
         return Prepared(replace(passed, body=[converted.body]), None, converted.losses)
 
-    def _conversion(self) -> Conversion:
+    def _conversion(self) -> Conversion | Drawing:
         if self.conversion is None:
             request = self._request
-            self.conversion = Conversion(
-                request.live.table,
-                request.endpoint,
-                self._edited(),
-                model=request.facts.model or "",
-                stream=request.facts.stream and request.endpoint.operation is Operation.GENERATE,
-                dialogue=request.dialogue,
-            )
+            stream = request.facts.stream and request.endpoint.operation is Operation.GENERATE
+            if request.endpoint.protocol is Protocol.IMAGES:
+                self.conversion = Drawing(self._edited(), stream=stream)
+            else:
+                self.conversion = Conversion(
+                    request.live.table,
+                    request.endpoint,
+                    self._edited(),
+                    model=request.facts.model or "",
+                    stream=stream,
+                    dialogue=request.dialogue,
+                )
         return self.conversion
 
     async def _converted(self, choice: Choice) -> Prepared:
         request = self._request
         conversion = self._conversion()
         converted = await conversion.request_for(choice)
-        stream = conversion.stream
+        stream = conversion.stream and not isinstance(conversion, Drawing)
         endpoint = upstream_endpoint(choice.surface.protocol, stream=stream)
         headers: list[Header] = [h for h in request.inbound.forward if not h[0].startswith(_VENDORS)]
         query = b"alt=sse" if stream and choice.surface.protocol is Protocol.GEMINI else b""
@@ -118,9 +124,12 @@ class Outbound:
         return Prepared(outgoing, converted, converted.losses)
 
     def _edited(self) -> Body:
-        """The client's body with the route's declared changes, which are written in the client's protocol."""
+        """The client's body with the route's declared changes, which are written in the client's protocol.
+
+        Raises ClientError 400 for a form: no operation that is converted takes one."""
         body = self._body
-        assert isinstance(body, Body)  # noqa: S101 - forms belong to Images, which is never converted
+        if not isinstance(body, Body):
+            raise ClientError(400, "invalid_request", "This request is to be JSON, not a form.")
         if not self._edits:
             return body
         return open_body(b"".join(body.with_fields(dict(self._edits.write), self._edits.drop)))

@@ -14,10 +14,12 @@ from ccx.errors import UpstreamError
 from ccx.protocols.conversion import CODECS
 from ccx.protocols.endpoints import Endpoint
 from ccx.protocols.failures import keepalive
-from ccx.protocols.names import Protocol
+from ccx.protocols.names import Operation, Protocol
+from ccx.protocols.observe import observe_body
 from ccx.runtime.answers import Sender, receipt, reply_headers
 from ccx.runtime.attempt import Answer
 from ccx.runtime.convert import Conversion, Converted, folded
+from ccx.runtime.drawing import Drawing
 from ccx.runtime.relay import note
 from ccx.telemetry.exchange import OK, Exchange
 from ccx.upstream.reply import Header
@@ -33,6 +35,16 @@ class Whole:
 
     body: bytes
     losses: tuple[str, ...]
+
+
+async def drawn_whole(answer: Answer, drawing: Drawing) -> Whole:
+    """The client's body for an answer with images. Raises UpstreamError where the answer breaks off or is none, and
+    ClientError where the provider declined."""
+    plain = answer.plain if answer.reply is None else await _rest(answer)
+    if answer.observation is None:
+        # Most images are larger than what is held back and looked at.
+        answer.observation = observe_body(Protocol.GEMINI, Operation.GENERATE, plain)
+    return Whole(*await drawing.answer(plain))
 
 
 async def convert_whole(answer: Answer, conversion: Conversion, converted: Converted, spoken: Protocol) -> Whole | None:

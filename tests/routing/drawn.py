@@ -10,7 +10,17 @@ from ccx.protocols.names import Protocol
 from ccx.routing.facts import Facts
 
 PROTOCOLS = [protocol.value for protocol in Protocol]
-MODELS = ["claude-opus-4", "claude-haiku-4", "claude", "gpt-5", "gpt-5-mini", "o3", ""]
+MODELS = [
+    "claude-opus-4",
+    "claude-haiku-4",
+    "claude",
+    "gpt-5",
+    "gpt-5-mini",
+    "o3",
+    "gemini-3-pro-image",
+    "gpt-image-2",
+    "",
+]
 GLOBS = ["claude-*", "claude-opus-*", "*haiku*", "gpt-*", "gpt-5", "o3", "*", "*-mini", "c*e*", "**"]
 CLIENTS = ["team-a", "team-b", "interns"]
 CHANNELS = ["a", "b", "c", "d"]

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from ccx.catalog.models import models
 from ccx.catalog.providers import provider
 from ccx.protocols.conversion import CODECS
 from ccx.routing.facts import Facts
@@ -127,7 +128,19 @@ def _named_channel(spec: Spec, facts: Facts) -> tuple[str, str] | None:
 def answers(client: str, spoken: set[str]) -> bool:
     """Whether an upstream that speaks these can serve a client: in its own protocol, or by conversion."""
     converted = {protocol.value for protocol in CODECS}
+    if client == "images":
+        return bool(spoken & {"images", "gemini"})
     return client in spoken or (client in converted and bool(spoken & converted))
+
+
+def is_drawn(channel: Channel, own: str | None, asked: str | None, upstream: str | None) -> bool:
+    """Whether a channel that speaks no Images makes images: the spec names the model, or Google is known for it."""
+    row = _row(channel, asked) if channel.models is not None and asked is not None else None
+    if own is not None or (row is not None and (row[1] is not None or "*" not in row[0])):
+        return True
+    return any(
+        row.kind == "image" and row.provider == "google" and upstream in (row.id, *row.aliases) for row in models()
+    )
 
 
 def speaks(channel: Channel) -> set[str]:
@@ -153,7 +166,8 @@ def _steps(
             if _has_no_key(channel):
                 continue
             upstream = _upstream_name(channel, asked)
-            if upstream is not False:
+            drawn = facts.protocol.value == "images" and "images" not in speaks(channel)
+            if upstream is not False and not (drawn and not is_drawn(channel, own, asked, upstream)):
                 able.append((name, upstream, weight))
         if able:
             steps.append(tuple(able))
@@ -174,13 +188,20 @@ def _upstream_name(channel: Channel, asked: str | None) -> Any:
     """The name upstream; False where the channel does not allow the model."""
     if channel.models is None or asked is None:
         return asked
-    rows = channel.models if isinstance(channel.models, dict) else dict.fromkeys(channel.models)
-    if any(_glob(p[1:], asked) for p in rows if p[0] == "!"):
+    if any(_glob(p[1:], asked) for p in channel.models if p[0] == "!"):
         return False
-    wanted = {p: name for p, name in rows.items() if p[0] != "!"}
-    if not wanted:
+    if all(p[0] == "!" for p in channel.models):
         return asked
+    row = _row(channel, asked)
+    return (row[1] or asked) if row is not None else False
+
+
+def _row(channel: Channel, asked: str) -> tuple[str, str | None] | None:
+    """The row of a channel's models that fits best, with its name upstream."""
+    assert channel.models is not None
+    rows = channel.models if isinstance(channel.models, dict) else dict.fromkeys(channel.models)
+    wanted = {p: name for p, name in rows.items() if p[0] != "!"}
     fitting = [p for p in wanted if p == asked] or sorted(
         (p for p in wanted if _glob(p, asked)), key=lambda p: (-len(p.replace("*", "")), p)
     )
-    return (wanted[fitting[0]] or asked) if fitting else False
+    return (fitting[0], wanted[fitting[0]]) if fitting else None

@@ -344,6 +344,8 @@ CHANNELS = {
         ({"protocol": ["messages", "images"]}, ["claude", "gem"]),
         ({"not": {"protocol": ["messages", "chat", "responses", "gemini"]}}, ["claude"]),
         ({"any": [{"protocol": "images"}, {"protocol": "embeddings", "model": "x"}]}, ["claude"]),
+        ({"protocol": "images"}, ["claude"]),
+        ({"protocol": ["messages", "embeddings"]}, ["claude", "gem"]),
     ],
 )
 def test_targets_that_speak_another_protocol(when: dict[str, Any], to: list[Any], snapshot: SnapshotAssertion) -> None:
@@ -351,7 +353,8 @@ def test_targets_that_speak_another_protocol(when: dict[str, Any], to: list[Any]
     assert told(found) == snapshot
     assert found.servable is not any(d.severity == "error" for d in found.diagnostics)
     for protocol in Protocol:
-        decision = Decider(found.table).decide(Facts(protocol, "x"))
+        model = "gemini-3-pro-image" if protocol is Protocol.IMAGES else "x"
+        decision = Decider(found.table).decide(Facts(protocol, model))
         assert not isinstance(decision, NeedsTokens)
         # What is accepted answers every protocol that it names.
         if found.servable and protocol in (when.get("protocol") or ()) and decision.route is not None:

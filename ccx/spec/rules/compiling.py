@@ -24,9 +24,9 @@ COMPILING: Final[tuple[RuleInfo, ...]] = (
         severity="error",
         summary="A target can answer none of the protocols that its route lets in.",
         why="""Conversations (messages, chat, responses, gemini) are converted into one another where a target does not
-        speak the client's protocol; images and embeddings are not. A target that could only ever be skipped is a
-        mistake, and so is a protocol that a route names and that none of its targets can answer. Where a route does
-        not say which protocols it is for, a target is skipped for those it cannot answer.""",
+        speak the client's protocol, and images to Gemini's image models; embeddings are not. A target that could only
+        ever be skipped is a mistake, and so is a protocol that a route names and that none of its targets can answer.
+        Where a route does not say which protocols it is for, a target is skipped for those it cannot answer.""",
         bad="""
         channels: {claude: {provider: anthropic, keys: {env: ANTHROPIC_API_KEY}}}
         routes: [{name: pictures, when: {protocol: images}, to: [claude]}]
