@@ -83,7 +83,8 @@ async def running(
     troubles: list[BaseException] = []
     persisted: list[Candidate] = []
     notes: list[tuple[Result, str]] = []
-    writer = LineWriter(folder / "log")
+    writer_path = folder / "log"
+    writer = LineWriter(writer_path)
     telemetry = Telemetry(RequestLog(writer), Metrics(), events=EventLog(writer))
 
     async def warm(table: RoutingTable) -> None:
@@ -101,6 +102,7 @@ async def running(
         environ=environ,
         note=lambda result, reason, _live, _status: notes.append((result, reason)),
         persist=persisted.append,
+        written=(writer_path,),
     )
     reconciler.accept(candidate, source="file")
     proxy = Proxy(gateway, counter, emit=emit, trouble=lambda _id, error: troubles.append(error))

@@ -109,6 +109,7 @@ async def _serve(start: Start, listener: socket.socket) -> None:
         environ=os.environ,
         note=lambda result, reason, now, status: _note(telemetry, result, reason, now, status),
         persist=lambda candidate: _persist(start.kept, candidate, telemetry),
+        written=() if live.table.telemetry.log_file is None else (start.loader.folder / live.table.telemetry.log_file,),
     )
     reconciler.accept(start.candidate, source="last_good" if start.last_good else "file")
     metrics = telemetry.metrics

@@ -12,7 +12,7 @@ import asyncio
 import hashlib
 import stat
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -67,7 +67,7 @@ class Reconciler:
 
     `look` reads the files and compiles them where they changed; it is slow and runs off the loop. `warm` makes
     ready what a table needs beside itself. `note` is told of every result; `persist` keeps the last good contents, in
-    a thread.
+    a thread. `written` are files that this process appends to: a change of theirs is no hint.
     """
 
     def __init__(
@@ -80,6 +80,7 @@ class Reconciler:
         environ: Mapping[str, str],
         note: Callable[[Result, str, Live, Status], None],
         persist: Callable[[Candidate], None],
+        written: Collection[Path] = (),
     ) -> None:
         self._gateway = gateway
         self._folder = folder
@@ -88,6 +89,9 @@ class Reconciler:
         self._environ = environ
         self._note = note
         self._persist = persist
+        # As the watcher may spell them: folders of the closure are real paths, those of secrets are as declared.
+        self._written = {str(path.parent / path.name) for path in written}
+        self._written |= {str(path.parent.resolve() / path.name) for path in written}
         self._lock = asyncio.Lock()
         self._seen: str | None = None
         self._folders: tuple[Path, ...] = (folder,)
@@ -118,7 +122,7 @@ class Reconciler:
             self._folders = candidate.folders
             stamp = await asyncio.to_thread(self._stamp, candidate)
             if stamp == self._seen:
-                # Nothing new was read: worth a word only to who asked. A log beside the spec is a hint with every line.
+                # Nothing new was read: worth a word only to who asked. Any file beside the spec gives hints.
                 return self._done("unchanged", reason if reason in ASKED else "timer", problems=self.status.problems)
             self._seen = stamp
             if candidate.table is None:
@@ -215,7 +219,8 @@ class Reconciler:
                     rust_timeout=2000,
                     yield_on_timeout=True,
                 ):
-                    if changes:
+                    # Anything else may matter, even by a name never seen: a new file may match a glob of includes.
+                    if any(path not in self._written for _, path in changes):
                         self.wake("change")
                     if self._watched() != folders:
                         break

@@ -139,6 +139,37 @@ async def test_watching_renames(tmp_path: Path) -> None:
             await until(gw, f"r{number}")
 
 
+async def test_what_the_gateway_writes_itself_is_no_hint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running(SPEC.format(name="one"), tmp_path, watch=True) as gw:
+        hints: list[str] = []
+        wake, log = gw.reconciler.wake, tmp_path / "log"
+
+        def spy(reason: str) -> None:
+            hints.append(reason)
+            wake(reason)
+
+        monkeypatch.setattr(gw.reconciler, "wake", spy)
+
+        async def heard() -> None:
+            async with asyncio.timeout(5):
+                while not hints:
+                    (tmp_path / "other").write_bytes(os.urandom(4))
+                    await asyncio.sleep(0.02)
+
+        await heard()
+        await asyncio.sleep(0.15)
+        hints.clear()
+        for _ in range(20):
+            with log.open("a") as file:
+                file.write("a line\n")
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.15)
+        assert not hints
+        await heard()
+        gw.rewrite(SPEC.format(name="two"))
+        await until(gw, "two")
+
+
 async def test_watching_a_configmap(tmp_path: Path) -> None:
     """Kubernetes swaps a link to a folder; the spec's own path never changes."""
 
