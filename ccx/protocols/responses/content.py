@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Iterator
 from typing import Final, Literal
 
 from ccx.protocols.ir import (
@@ -169,12 +170,9 @@ def write_text(part: Text, *, audience: Audience, path: str, losses: list[Loss])
     """Words of the assistant."""
     cited: list[Json] = []
     for at, one in enumerate(part.citations):
-        where = f"{path}.citations[{at}]"
-        losses.extend(audience.refused(one.native, where))
         annotation = write_citation(one, len(part.text), audience)
-        if annotation is None:
-            losses.append(Loss(where, "citations"))
-        else:
+        losses.extend(lost_citation(one, annotation, audience=audience, path=f"{path}.citations[{at}]"))
+        if annotation is not None:
             cited.append(annotation)
     written: JsonObject = {"type": "output_text", "text": part.text, "annotations": cited}
     fields = audience.own(part.native)
@@ -197,6 +195,16 @@ def write_citation(citation: Citation, length: int, audience: Audience) -> JsonO
         "end_index": length if citation.end is None else citation.end,
         **own,
     }
+
+
+def lost_citation(
+    citation: Citation, annotation: JsonObject | None, *, audience: Audience, path: str
+) -> Iterator[Loss]:
+    """What of a citation its annotation does not say: all of it, or what only its provider knows."""
+    if annotation is None:
+        yield Loss(path, "citations")
+    elif any(True for _ in audience.refused(citation.native, path)):
+        yield Loss(path, "citations", approximate=True)
 
 
 def write_media(

@@ -98,7 +98,8 @@ def read_usage(raw: Json) -> Usage:
 def write_usage(usage: Usage) -> JsonObject | None:
     """The usage object; None where nothing is known. What is unknown is zero where clients need a number."""
     raw = usage.raw or {}
-    if "input_tokens_details" in raw or "output_tokens_details" in raw:
+    # Anthropic's object has details of the output too, and counts the prompt without what was cached; but no total.
+    if "total_tokens" in raw and ("input_tokens_details" in raw or "output_tokens_details" in raw):
         before, after = record(raw.get("input_tokens_details")), record(raw.get("output_tokens_details"))
         found: JsonObject = {"input_tokens": 0, "output_tokens": 0, **raw}
     elif usage.input_tokens is None and usage.output_tokens is None:

@@ -29,6 +29,7 @@ from ccx.protocols.ir import (
     Loss,
     Media,
     Message,
+    Native,
     Opaque,
     Reasoning,
     Refusal,
@@ -71,12 +72,12 @@ class History:
 
     def add(self, message: Message, path: str) -> None:
         """Write one message of the neutral form."""
-        self.losses.extend(self.audience.refused(message.native, path))
-        fields = self.audience.own(message.native)
+        fields = self._own(message.native, path)
         role: str = text(fields.pop("role", None)) or self._role(message.role)
         wanted = self.target.dialect.reasoning_back
-        calls = any(isinstance(part, ToolCall) and not part.server for part in message.parts)
-        thoughts = wanted == "always" or (wanted == "tool_turns" and calls)
+        thoughts = wanted == "always"
+        if wanted == "tool_turns":
+            thoughts = any(isinstance(part, ToolCall) and not part.server for part in message.parts)
         before = len(self.items)
         self._fields = fields
         for at, part in enumerate(message.parts):
@@ -85,8 +86,7 @@ class History:
                 case Text():
                     self._words(part, role, where)
                 case Refusal(words):
-                    self.losses.extend(self.audience.refused(part.native, where))
-                    self._say({"type": "refusal", "refusal": words}, self.audience.own(part.native), role)
+                    self._say({"type": "refusal", "refusal": words}, self._own(part.native, where), role)
                 case Media():
                     self._media(part, role, where)
                 case Reasoning():
@@ -125,14 +125,20 @@ class History:
 
     # --- messages -----------------------------------------------------------------------------------------------------
 
+    def _own(self, natives: tuple[Native, ...], path: str) -> JsonObject:
+        """The residue that goes along; what does not is a loss."""
+        if not natives:
+            return {}
+        self.losses.extend(self.audience.refused(natives, path))
+        return self.audience.own(natives)
+
     def _role(self, role: Role) -> str:
         if role == "system" and self.target.dialect.developer_role:
             return "developer"
         return role
 
     def _words(self, part: Text, role: str, path: str) -> None:
-        self.losses.extend(self.audience.refused(part.native, path))
-        own = self.audience.own(part.native)
+        own = self._own(part.native, path)
         if role == "assistant":
             self._say(write_text(part, audience=self.audience, path=path, losses=self.losses), own, role)
             return
@@ -192,8 +198,7 @@ class History:
     # --- thoughts, calls and results ----------------------------------------------------------------------------------
 
     def _thought(self, part: Reasoning, role: Role, path: str, *, wanted: bool) -> None:
-        own = self.audience.own(part.native)
-        self.losses.extend(self.audience.refused(part.native, path))
+        own = self._own(part.native, path)
         if role != "assistant" or not ("encrypted_content" in own or (self.native and (own or part.text))):
             if role == "assistant" and wanted and part.text:
                 said: JsonObject = {"type": "reasoning_text", "text": part.text}
@@ -224,7 +229,8 @@ class History:
             else:
                 self.losses.append(Loss(path, "server_tool", detail=part.name))
             return
-        self.losses.extend(self.audience.refused(part.native, path))
+        if part.native:
+            self.losses.extend(self.audience.refused(part.native, path))
         own.pop("phase", None)
         ident = part.id
         if not ident:
@@ -260,7 +266,8 @@ class History:
             else:
                 self.losses.append(Loss(path, "server_tool", detail="its result"))
             return
-        self.losses.extend(self.audience.refused(part.native, path))
+        if part.native:
+            self.losses.extend(self.audience.refused(part.native, path))
         found = own.pop("tool_search_output", None)
         if isinstance(found, dict):
             if self.names.rich:
@@ -287,10 +294,10 @@ class History:
     def _shown(self, piece: Text | Media | Opaque, path: str) -> list[JsonObject]:
         match piece:
             case Text():
-                self.losses.extend(self.audience.refused(piece.native, path))
+                own = self._own(piece.native, path)
                 if piece.citations:
                     self.losses.append(Loss(f"{path}.citations", "citations"))
-                return [{"type": "input_text", "text": piece.text, **of_part(self.audience.own(piece.native))}]
+                return [{"type": "input_text", "text": piece.text, **of_part(own)}]
             case Media():
                 kinds = self.target.dialect.media
                 if self.target.vision is False:
@@ -368,7 +375,7 @@ class History:
                     self.losses.append(Loss("messages", "reasoning", detail="nothing follows it"))
                     continue
             else:
-                followed = item.get("role") == "assistant" or ("role" not in item and item.get("type") not in _RESULTS)
+                followed = item.get("role") == "assistant" or text(item.get("type")).endswith("_call")
             found.append(item)
         self.items = found[::-1]
 

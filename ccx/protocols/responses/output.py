@@ -37,7 +37,7 @@ from ccx.protocols.ir import (
     ToolResult,
 )
 from ccx.protocols.residue import seal
-from ccx.protocols.responses.content import of_item, of_part, write_citation
+from ccx.protocols.responses.content import lost_citation, of_item, of_part, write_citation
 from ccx.protocols.responses.items import TOOL_SEARCH
 from ccx.protocols.responses.reading import CLIENT, foreign, record, records, text
 from ccx.protocols.responses.sealed import seal_beside, seal_part
@@ -195,10 +195,9 @@ class Output:
         cited: list[Json] = []
         for at, one in enumerate((*part.citations, *citations)):
             path = f"parts[{self._at}].citations[{at}]"
-            self._losses.extend(CLIENT.refused(one.native, path))
             annotation = write_citation(one, len(words), CLIENT)
+            self._losses.extend(lost_citation(one, annotation, audience=CLIENT, path=path))
             if annotation is None:
-                self._losses.append(Loss(path, "citations"))
                 continue
             self._event(
                 "output_text.annotation.added",

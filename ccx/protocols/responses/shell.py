@@ -19,14 +19,17 @@ from ccx.protocols.responses.reading import CLIENT, made, record, rest
 _ECHOED: Final[dict[str, Json]] = {
     "background": False,
     "conversation": None,
+    "frequency_penalty": None,
     "instructions": None,
     "max_output_tokens": None,
     "max_tool_calls": None,
     "metadata": {},
     "parallel_tool_calls": True,
+    "presence_penalty": None,
     "previous_response_id": None,
     "prompt": None,
     "prompt_cache_key": None,
+    "prompt_cache_options": None,
     "prompt_cache_retention": None,
     "reasoning": {"effort": None, "summary": None},
     "safety_identifier": None,
@@ -42,7 +45,16 @@ _ECHOED: Final[dict[str, Json]] = {
     "user": None,
 }
 # Left out where they say nothing, as the API does.
-_OPTIONAL: Final = frozenset({"conversation", "prompt", "prompt_cache_retention"})
+_OPTIONAL: Final = frozenset(
+    {
+        "conversation",
+        "frequency_penalty",
+        "presence_penalty",
+        "prompt",
+        "prompt_cache_options",
+        "prompt_cache_retention",
+    }
+)
 # What an upstream chose for itself although the request may have said otherwise.
 _CHOSEN: Final = frozenset({"service_tier", "conversation", "reasoning"})
 _READ: Final = frozenset(

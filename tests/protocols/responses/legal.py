@@ -54,6 +54,7 @@ def check(payload: dict[str, Any]) -> None:
 
 def _tools(tools: list[dict[str, Any]]) -> set[tuple[str, str | None]]:
     found: list[tuple[str, str | None]] = []
+    inside: list[tuple[str, str | None]] = []
     spaces: set[tuple[str, str]] = set()
     for tool in tools:
         if tool["type"] == "namespace":
@@ -63,14 +64,14 @@ def _tools(tools: list[dict[str, Any]]) -> set[tuple[str, str | None]]:
                 key = (tool["name"], one["name"])
                 assert key not in spaces
                 spaces.add(key)
-                found.append((one["type"], one["name"]))
+                inside.append((one["type"], one["name"]))
             continue
         if tool["type"] in ("function", "custom"):
             _own(tool)
             assert (tool["type"], tool["name"]) not in found
         own = tool["type"] in ("function", "custom")
         found.append((tool["type"], tool["name"] if own else None))
-    return set(found)
+    return {*found, *inside}
 
 
 def _own(tool: dict[str, Any]) -> None:

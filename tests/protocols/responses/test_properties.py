@@ -72,8 +72,7 @@ def bare(part: ir.Part) -> ir.Part:
     if isinstance(part, ir.Opaque):
         return part
     kept = tuple(one for one in part.native if not one.data.keys() <= BOOKKEEPING)
-    if isinstance(part, ir.Reasoning):
-        kept = tuple(replace(one, data={key: one.data[key] for key in one.data if key != "id"}) for one in kept)
+    kept = tuple(replace(one, data={key: one.data[key] for key in one.data if key != "id"}) for one in kept)
     if isinstance(part, ir.ToolCall) and part.kind == "function" and not part.arguments.strip():
         part = replace(part, arguments="{}")
     return replace(part, native=kept)

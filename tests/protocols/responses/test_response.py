@@ -324,6 +324,13 @@ def test_citations_of_others_become_annotations_or_losses() -> None:
     assert whats(encoded) == [("citations", False)]
 
 
+def test_what_only_a_provider_knows_of_its_citation_is_one_loss() -> None:
+    theirs = native({"encrypted_index": "x", "cited_text": "q"}, protocol=M, issuer="anthropic")
+    encoded = shown(said(ir.Text("ab", (ir.Citation("https://e.com", "E", "q", native=theirs),))))
+    assert items(encoded)[0]["content"][0]["annotations"] == [URL]
+    assert whats(encoded) == [("citations", True)]
+
+
 def test_words_in_pieces_are_one_message_until_something_else_comes() -> None:
     encoded = shown(said(ir.Text("a"), ir.Text("b"), ir.ToolCall("c", "f", ""), ir.Text("d")))
     assert [(one["type"], len(one.get("content", []))) for one in items(encoded)] == [
