@@ -128,7 +128,7 @@ async def _serve(start: Start, listener: socket.socket) -> None:
         gateway,
         proxy,
         admin=routes(gateway, reconciler, telemetry, spec=start.loader.path),
-        background=[reconciler.run, telemetry.run],
+        background=[reconciler.run, telemetry.run, lambda: _warm_meanwhile(counter, live.table, telemetry)],
         on_stop=stopped,
     )
     server = Server(
@@ -161,7 +161,6 @@ async def _serve(start: Start, listener: socket.socket) -> None:
 
     loop.add_signal_handler(signal.SIGHUP, hangup)
     with server.stopping_at_signals():
-        await _warm(counter, live.table)
         # Tables and imports live as long as the process: leave them out of every collection.
         gc.collect()
         gc.freeze()
@@ -183,6 +182,15 @@ async def _warm(counter: TokenCounter, table: RoutingTable) -> None:
     """Load the vocabulary before a table that asks for token counts is served, not in its first request."""
     if any(axis(leaf) is Axis.INPUT_TOKENS for route in table.routes for leaf in leaves(route.when)):
         await counter.prepare()
+
+
+async def _warm_meanwhile(counter: TokenCounter, table: RoutingTable, telemetry: Telemetry) -> None:
+    """The same for the table that the process starts with, which is served already: it takes as long as the rest of
+    the start. A count that comes sooner waits for it; nothing else does."""
+    try:
+        await _warm(counter, table)
+    except Exception as error:  # noqa: BLE001 - each count will fail of it, and say so; nobody else needs to
+        telemetry.log_event("warning", what="the vocabulary could not be loaded", error=_where(error))
 
 
 def _drain(gateway: Gateway, telemetry: Telemetry) -> None:

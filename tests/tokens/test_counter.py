@@ -204,3 +204,25 @@ def test_many_threads_share_one_counter() -> None:
     for thread in threads:
         thread.join()
     assert found == [expected] * 4
+
+
+async def test_a_count_waits_for_the_vocabulary_that_is_being_loaded(
+    tokens: TokenCounter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entered, finish = threading.Event(), threading.Event()
+    loaded: list[bool] = []
+
+    def load() -> None:
+        entered.set()
+        loaded.append(finish.wait(5))
+
+    monkeypatch.setattr(encoding, "load", load)
+    loading = asyncio.create_task(tokens.prepare())
+    assert await asyncio.to_thread(entered.wait, 5)
+    counting = asyncio.create_task(tokens.count(M, body("hello world")))
+    await asyncio.sleep(0.02)
+    assert not counting.done()
+    finish.set()
+    assert await counting == 2
+    await loading
+    assert loaded == [True]
