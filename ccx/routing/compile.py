@@ -86,10 +86,12 @@ class _Compilation:
             report=partial(self._report, ("defaults",)),
         )
         implicit = implicit_routes(channels.values(), treatment, fallback=not root.routes)
+        models = {name: self._model(name, root.models[name]) for name in sorted(root.models)}
         declared = [
             compile_route(
                 route,
                 channels=channels,
+                models=models,
                 defaults=root.defaults,
                 report=partial(self._report, ("routes", place)),
             )
@@ -107,7 +109,7 @@ class _Compilation:
             channels=tuple(channels[name] for name in sorted(channels)),
             routes=(*implicit, *declared),
             clients=tuple(_client(name, root.clients[name]) for name in sorted(root.clients)),
-            models=tuple(self._model(name, root.models[name]) for name in sorted(root.models)),
+            models=tuple(models.values()),
             server=server,
             admin=table.Admin(_optional_secret(root.admin.key), root.admin.dashboard),
             tokenizer=root.tokens.tokenizer,

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import gcd
 from typing import Any
 
 from ccx.protocols.conversion import answering
 from ccx.protocols.names import CHAT_PROTOCOLS, Protocol
 from ccx.routing import table
+from ccx.routing.capability import check_target, needs
 from ccx.routing.compile_conditions import admitted, asked_for, compile_when
 from ccx.routing.conditions import PrefixIn
 from ccx.routing.globs import Globs
@@ -36,6 +38,7 @@ def compile_route(
     route: spec.Route,
     *,
     channels: Mapping[str, table.Channel],
+    models: Mapping[str, table.ModelInfo],
     defaults: Defaults,
     report: Report,
 ) -> table.Route:
@@ -52,6 +55,18 @@ def compile_route(
         if (tier := _tier(step, path=("to", place), channels=channels, report=report)) is not None
     )
     _check_protocols(route, admitted(when), channels=channels, report=report)
+    asked = needs(when)
+    for place, step in enumerate(route.to or ()):
+        for target, path in _targets(step, ("to", place)):
+            if (channel := channels.get(target.channel)) is not None:
+                check_target(
+                    table.Target(target.channel, target.model),
+                    channel,
+                    asked,
+                    route=route.name,
+                    models=models,
+                    report=partial(report, "CCX208", path=path, severity="warning"),
+                )
     treatment = compile_treatment(
         defaults,
         failover=route.failover,

@@ -26,7 +26,10 @@ COMPILING: Final[tuple[RuleInfo, ...]] = (
         why="""Conversations (messages, chat, responses, gemini) are converted into one another where a target does not
         speak the client's protocol, and images to Gemini's image models; embeddings are not. A target that could only
         ever be skipped is a mistake, and so is a protocol that a route names and that none of its targets can answer.
-        Where a route does not say which protocols it is for, a target is skipped for those it cannot answer.""",
+        Where a route does not say which protocols it is for, a target is skipped for those it cannot answer.
+
+        A warning is given where a target's model, by `models:` or the catalogue, lacks what every request of the route
+        has: images, tools, thinking, or more tokens than its context window.""",
         bad="""
         channels: {claude: {provider: anthropic, keys: {env: ANTHROPIC_API_KEY}}}
         routes: [{name: pictures, when: {protocol: images}, to: [claude]}]
