@@ -270,7 +270,8 @@ def is_spoken(item: JsonObject) -> bool:
 
 def is_given(item: JsonObject) -> bool:
     """Whether an item is the result of a call of the client's tool."""
-    return item.get("type") in _OUTPUTS or (item.get("type") == "tool_search_output" and is_client_search(item))
+    kind = text(item.get("type"))
+    return kind in _OUTPUTS or (kind == "tool_search_output" and is_client_search(item))
 
 
 def unwrapped(arguments: str) -> str:

@@ -194,6 +194,15 @@ def test_garbage_in_a_request_is_the_clients_fault_or_none(body: dict[str, Any],
     ]
     with suppress(ClientError):
         kit.write(codec.decode_request({"input": items}, model="m", stream=False))
+    for odd in body.values():
+        odds: list[Any] = [
+            {"type": odd, "role": odd, "content": [{"type": odd}]},
+            {"role": "user", "content": [{"type": odd}]},
+        ]
+        with suppress(ClientError):
+            kit.write(
+                codec.decode_request({"input": odds, "tools": [{"type": odd, "name": odd}]}, model="m", stream=False)
+            )
 
 
 ITEM_KINDS = st.sampled_from(
@@ -216,6 +225,11 @@ def test_garbage_of_an_upstream_is_a_bad_reply_or_none(bodies: list[dict[str, An
     for body in bodies:
         with suppress(BadReply):
             codec.decode_response({"output": [{**body, "type": kind}], **body}, context)
+        for odd in body.values():
+            content: Any = [{"type": odd, "text": odd, "annotations": odd}]
+            output: Any = [{"type": odd}, {"type": kind, "content": content, "status": odd, "id": odd, "summary": odd}]
+            with suppress(BadReply):
+                codec.decode_response({"output": output, "status": odd, "usage": odd, "error": odd}, context)
     decoder = codec.stream_decoder(context)
     kinds = ("response.output_item.added", "response.output_text.delta", "response.output_item.done", "x", "error")
     with suppress(BadReply):
