@@ -128,7 +128,7 @@ async def _serve(start: Start, listener: socket.socket) -> None:
         gateway,
         proxy,
         admin=routes(gateway, reconciler, telemetry, spec=start.loader.path),
-        background=[reconciler.run, telemetry.run, lambda: _warm_meanwhile(counter, live.table, telemetry)],
+        background=[reconciler.run, telemetry.run],
         on_stop=stopped,
     )
     server = Server(
@@ -161,6 +161,7 @@ async def _serve(start: Start, listener: socket.socket) -> None:
 
     loop.add_signal_handler(signal.SIGHUP, hangup)
     with server.stopping_at_signals():
+        await _warm_first(counter, live.table, telemetry)
         # Tables and imports live as long as the process: leave them out of every collection.
         gc.collect()
         gc.freeze()
@@ -184,9 +185,10 @@ async def _warm(counter: TokenCounter, table: RoutingTable) -> None:
         await counter.prepare()
 
 
-async def _warm_meanwhile(counter: TokenCounter, table: RoutingTable, telemetry: Telemetry) -> None:
-    """The same for the table that the process starts with, which is served already: it takes as long as the rest of
-    the start. A count that comes sooner waits for it; nothing else does."""
+async def _warm_first(counter: TokenCounter, table: RoutingTable, telemetry: Telemetry) -> None:
+    """The same for the table that the process starts with, before it accepts a connection: loading holds the
+    interpreter for tens of milliseconds, which no request shall feel. A vocabulary that cannot be loaded is no reason
+    not to serve."""
     try:
         await _warm(counter, table)
     except Exception as error:  # noqa: BLE001 - each count will fail of it, and say so; nobody else needs to

@@ -56,6 +56,6 @@ async def test_a_vocabulary_that_cannot_be_loaded_is_reported(tmp_path: Path, mo
     monkeypatch.setattr(TokenCounter, "prepare", prepare)
     writer = LineWriter(tmp_path / "log")
     telemetry = Telemetry(RequestLog(writer), Metrics(), events=EventLog(writer))
-    await serving._warm_meanwhile(TokenCounter(), table(tmp_path, when='input_tokens: "> 10k"'), telemetry)
+    await serving._warm_first(TokenCounter(), table(tmp_path, when='input_tokens: "> 10k"'), telemetry)
     telemetry.flush()
     assert "the vocabulary could not be loaded" in (tmp_path / "log").read_text()
