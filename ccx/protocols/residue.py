@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -33,6 +33,8 @@ BOOKKEEPING = frozenset(
         "echo",  # a request's fields repeated in its answer
         "system_fingerprint",  # which build answered
         "completed_at",
+        "createTime",
+        "billing",
         "include",  # what an answer shall have besides; each is told by what it belongs to
     }
 )
@@ -40,17 +42,21 @@ BOOKKEEPING = frozenset(
 loses no meaning, so they are neither a loss nor worth an envelope."""
 
 
-_USUAL_TIERS = ("auto", "default", "standard")
+_USUAL: Mapping[str, tuple[Json, ...]] = {
+    "role": ("developer", "system"),
+    "service_tier": ("auto", "default", "standard"),
+    "store": (False,),
+    "responseModalities": (["TEXT"], ["text"]),
+}
+"""Values that say what would be so without them."""
 
 
 def says_something(field: str, value: Json) -> bool:
     """Whether leaving out this field of residue is worth a word: it keeps no books, is not empty, and is not what would
-    be without it: the usual tier, or which of two words a protocol has for the system."""
+    be without it."""
     if field in BOOKKEEPING or value in (None, {}, []):
         return False
-    if field == "role":
-        return value not in ("developer", "system")
-    return field != "service_tier" or value not in _USUAL_TIERS
+    return value not in _USUAL.get(field, ())
 
 
 class _Envelope(msgspec.Struct, array_like=True, frozen=True):

@@ -274,10 +274,18 @@ def _rows() -> Iterator[tuple[str, str, str, dict[Protocol, JsonObject]]]:
     )
     yield (
         "usage",
-        "usage, with cache reads",
+        "usage, with cache reads and thinking",
         "usage",
         {
-            M: _message(say, usage={"input_tokens": 10, "cache_read_input_tokens": 90, "output_tokens": 5}),
+            M: _message(
+                say,
+                usage={
+                    "input_tokens": 10,
+                    "cache_read_input_tokens": 90,
+                    "output_tokens": 5,
+                    "output_tokens_details": {"thinking_tokens": 3},
+                },
+            ),
             C: _completion(
                 {"content": _HELLO},
                 usage={
@@ -285,6 +293,7 @@ def _rows() -> Iterator[tuple[str, str, str, dict[Protocol, JsonObject]]]:
                     "completion_tokens": 5,
                     "total_tokens": 105,
                     "prompt_tokens_details": {"cached_tokens": 90},
+                    "completion_tokens_details": {"reasoning_tokens": 3},
                 },
             ),
             R: _response(

@@ -103,8 +103,8 @@ def _answered(turns: list[Turn], writer: Writer) -> list[Turn]:
             writer.losses.append(Loss("messages", "tool_result", approximate=True, detail="moved to its call"))
         answers[at] = [placed for _, placed in given]
     ordered: list[Turn] = []
+    elsewhere = {id(placed) for one in answers.values() for placed in one}
     for at, turn in enumerate(turns):
-        elsewhere = {id(placed) for one in answers.values() for placed in one}
         kept = [told for placed in turn.parts if id(placed) not in elsewhere for told in _told(placed, taken, writer)]
         _append(ordered, turn.role, kept)
         if at in answers:

@@ -29,6 +29,7 @@ _KEPT: Final = frozenset(
     {"type", "format", "title", "description", "minItems", "maxItems", "minimum", "maximum", "default"}
     | {"propertyOrdering", "required"}
 )
+_LEAF: Final = _KEPT - {"required"}
 _SILENT: Final = frozenset(
     {"$schema", "$id", "id", "$comment", "$anchor", "$vocabulary", "$defs", "definitions", "$dynamicAnchor"}
 )
@@ -54,6 +55,8 @@ _SNAKE: Final = {
 }
 _COUNTS: Final = frozenset({"minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties"})
 _NAMES: Final = {name: name.lower() for name in TYPES.values()}
+_STANDARD: Final = frozenset(_NAMES.values())
+_SIMPLE: Final = frozenset({"type", "description", "title", "default", "minimum", "maximum", "pattern", "enum"})
 
 _dumps = msgspec.json.Encoder().encode
 
@@ -63,6 +66,9 @@ _dumps = msgspec.json.Encoder().encode
 
 def json_schema(schema: JsonObject) -> JsonObject:
     """A schema in Gemini's form, or in JSON Schema already, as JSON Schema; the same object if it was one."""
+    type_ = schema.get("type")
+    if isinstance(type_, str) and type_ in _STANDARD and schema.keys() <= _SIMPLE:
+        return schema
     found: JsonObject = {}
     changed = False
     for key, value in schema.items():
@@ -142,7 +148,7 @@ def cleaned_parameters(schema: JsonObject) -> tuple[JsonObject, tuple[str, ...]]
 
 def _with_definitions(schema: JsonObject, definitions: Json) -> JsonObject:
     """A clean schema, and those of the definitions that can be reached from it."""
-    if not isinstance(definitions, dict):
+    if not isinstance(definitions, dict) or not definitions:
         return schema
     found: set[str] = set()
     waiting: list[Json] = [schema]
@@ -190,6 +196,8 @@ class _Cleaner:
             if schema is False:
                 self.told.add("false")
             return {}
+        if schema.keys() <= _LEAF:
+            return dict(schema)
         if "$ref" in schema:
             return self._reference(schema, within)
         found: JsonObject = {}
@@ -213,11 +221,13 @@ class _Cleaner:
             elif key not in _UNIONS | {"allOf"} or not isinstance(value, list):
                 self._other(key, value, found, said)
         for key in ("anyOf", "oneOf"):
-            self._union(key, schema.get(key), found, within)
+            if key in schema:
+                self._union(key, schema[key], found, within)
         if isinstance(parts := schema.get("allOf"), list):
             for one in parts:
                 self._merge(found, self._node(one, within))
-        self._required(found)
+        if "required" in found:
+            self._required(found)
         if said:
             words = found.get("description")
             found["description"] = " ".join([*([words] if isinstance(words, str) else []), f"({', '.join(said)})"])
@@ -279,10 +289,9 @@ class _Cleaner:
 
     def _required(self, found: JsonObject) -> None:
         """Names that are required must be declared, and a list of none is refused."""
-        required = found.get("required")
+        required = found["required"]
         if not isinstance(required, list):
-            if required is not None:
-                del found["required"]
+            del found["required"]
             return
         properties = found.get("properties")
         known = properties if isinstance(properties, dict) else {}

@@ -17,6 +17,7 @@ from typing import Final
 from ccx.protocols.ir import Json, JsonObject
 
 _SNAKE = re.compile(r"_?[a-z][a-z0-9]*(?:_[a-z0-9]+)+")
+_SNAKE_KEY = re.compile(rb'"_?[a-z][a-z0-9]*_[a-z0-9_]*"\s*:')
 # Fields whose content is not the protocol's own, or is read by `schemas`, which knows both spellings itself.
 _FREE: Final = frozenset(
     {
@@ -72,19 +73,21 @@ def _camel(key: str) -> str:
 
 def camel(value: JsonObject) -> JsonObject:
     """An object with the protocol's fields in lowerCamelCase, at every depth."""
-    found: JsonObject = {}
-    changed = False
+    changes: dict[str, tuple[str, Json]] | None = None
     for key, item in value.items():
         name = _camel(key) if "_" in key else key
         new = item
-        if name not in _FREE:
-            if isinstance(item, dict):
+        if isinstance(item, dict):
+            if name not in _FREE:
                 new = camel(item)
-            elif isinstance(item, list):
-                new = _listed(item)
-        changed = changed or new is not item or name != key
-        found[name] = new
-    return found if changed else value
+        elif isinstance(item, list) and name not in _FREE:
+            new = _listed(item)
+        if new is not item or name is not key:
+            changes = changes or {}
+            changes[key] = (name, new)
+    if changes is None:
+        return value
+    return dict(changes.get(key, (key, item)) for key, item in value.items())
 
 
 def _listed(items: list[Json]) -> list[Json]:
@@ -121,6 +124,11 @@ def several(value: Json) -> list[Json] | None:
     if isinstance(value, dict):
         return [value]
     return value if isinstance(value, list) else None
+
+
+def may_be_snake(text: bytes) -> bool:
+    """Whether JSON text may have a field that `camel` would spell in another way."""
+    return b"_" in text and _SNAKE_KEY.search(text) is not None
 
 
 class Malformed(Exception):

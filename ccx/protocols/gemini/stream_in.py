@@ -23,7 +23,7 @@ from ccx.protocols.gemini.naming import digest
 from ccx.protocols.gemini.natives import made
 from ccx.protocols.gemini.partial import Arguments
 from ccx.protocols.gemini.parts import Reader
-from ccx.protocols.gemini.spelling import Malformed, camel, integer, several
+from ccx.protocols.gemini.spelling import Malformed, camel, integer, may_be_snake, several
 from ccx.protocols.ir import (
     Begin,
     Citation,
@@ -85,13 +85,12 @@ class GeminiStreamDecoder:
             chunk: Json = _loads(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise BadReply(f"an event of the stream is not JSON: {error}", stage="body") from None
-        found: list[Event] = []
-        for one in several(chunk) or ():
-            if isinstance(one, dict):
-                found.extend(self.take(one))
-        if not isinstance(chunk, dict | list):
+        take = self.take if may_be_snake(data) else self._take
+        if isinstance(chunk, dict):
+            return take(chunk)
+        if not isinstance(chunk, list):
             raise BadReply("an event of the stream is not an object", stage="body")
-        return found
+        return [said for one in chunk if isinstance(one, dict) for said in take(one)]
 
     def end(self) -> list[Event]:
         """What is left to say once the upstream closed the stream: a stream that was cut gives `Failed`."""
@@ -104,9 +103,11 @@ class GeminiStreamDecoder:
 
     def take(self, chunk: JsonObject) -> list[Event]:
         """The neutral events of one chunk. Raises BadReply."""
+        return self._take(camel(chunk))
+
+    def _take(self, chunk: JsonObject) -> list[Event]:
         if self._done:
             return []
-        chunk = camel(chunk)
         if isinstance(error := chunk.get("error"), dict):
             self._done = True
             message, status = error.get("message"), error.get("status")
@@ -150,7 +151,8 @@ class GeminiStreamDecoder:
         for candidate in candidates:
             if not isinstance(candidate, dict):
                 raise Malformed("candidates", "Invalid value: an object was expected")
-            if (integer(candidate.get("index")) or 0) != 0:
+            at = candidate.get("index")
+            if at and integer(at):
                 others = self._rest.setdefault("candidates", [])
                 if isinstance(others, list):
                     others.append(candidate)
@@ -173,6 +175,8 @@ class GeminiStreamDecoder:
 
     def _keep(self, raw: JsonObject, read: frozenset[str], plain: frozenset[str] | None = None) -> None:
         """Keep the fields that are not read. Those beside the candidates that are not known go under `top`."""
+        if raw.keys() <= read:
+            return
         for key, value in raw.items():
             if key in read or value is None:
                 continue
