@@ -161,7 +161,7 @@ def _example(upstreams: Sequence[Upstream]) -> Iterator[str]:
     target = last.name if model is None else f"{{channel: {last.name}, model: {model}}}"
     yield "  # Conditions see the model, the size of the prompt, tools, thinking, images, headers and the client:"
     yield "  # - name: long-context"
-    yield f'  #   when: {{protocol: {protocol}, input_tokens: "> 150k"}}'
+    yield f'  #   when: {{protocol: {protocol}, input_tokens: "> 100k"}}'
     yield f"  #   to: [{target}]"
 
 
