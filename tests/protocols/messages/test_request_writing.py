@@ -561,7 +561,7 @@ def test_structured_output_in_words() -> None:
 
 
 def test_who_asks_and_how() -> None:
-    theirs = ir.Native(Protocol.RESPONSES, None, {"store": False, "id": "x"})
+    theirs = ir.Native(Protocol.RESPONSES, None, {"store": True, "id": "x"})
     found = encoded(user="u", metadata={"a": "b"}, service_tier="flex", verbosity="low", native=(theirs,), stream=True)
     assert found.payload["metadata"] == {"user_id": "u"}
     assert found.payload["stream"] is True
