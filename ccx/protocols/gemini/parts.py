@@ -81,7 +81,8 @@ class Reader:
                 found.append(part)
                 continue
             # Thoughts that the client kept are in their place already.
-            found.extend(one for one in sealed.before if not _kept(one, found))
+            # They are told from those, not from one another: two may carry the same seal.
+            found.extend([thought for thought in sealed.before if not _kept(thought, found)])
             found.append(_with(part, sealed.natives))
         return tuple(found)
 
