@@ -1,0 +1,1 @@
+"""Plans: what a change of the spec does to requests, channels and clients, for review before it is merged."""
