@@ -93,13 +93,16 @@ class Judge:
         client = self.clients.get(facts.client) if facts.client is not None else None
         if client is not None and not client.enabled:
             return Outcome("refused", reason=f"the client {client.name!r} is disabled")
-        allowed = client.models if client is not None else None
-        if client is not None and allowed is not None and not (facts.model is not None and allowed.matches(facts.model)):
-            return Outcome("refused", reason=f"the client {client.name!r} may use {allowed}")
+        if client is not None and not _may_ask(client, facts.model):
+            return Outcome("refused", reason=f"the client {client.name!r} may use {client.models}")
         decision = self.decider.decide(self.facts(facts))
         if isinstance(decision, NeedsTokens):
             raise ValueError(f"the facts have no exact token count, and {decision.waiting.name!r} asks for it")
         return outcome_of(decision, asked=facts.model)
+
+
+def _may_ask(client: Client, model: str | None) -> bool:
+    return client.models is None or (model is not None and client.models.matches(model))
 
 
 def outcome_of(decision: Decision, *, asked: str | None) -> Outcome:
