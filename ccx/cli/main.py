@@ -13,19 +13,18 @@ from typing import Annotated
 import typer
 
 from ccx import __version__
-from ccx.cli import catalog, demo, fidelity, init, keys, routing, serve, validate
+from ccx.cli.commands import Commands
 from ccx.errors import CcxError, Exit, UsageError
 
 app = typer.Typer(
     name="ccx",
+    cls=Commands,
     help="A declarative AI gateway: one YAML spec in git, compiled into a routing table and served.",
     no_args_is_help=True,
     add_completion=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for group in (init, validate, routing, fidelity, serve, keys, catalog, demo):
-    app.registered_commands += group.app.registered_commands
 
 
 def _version(show: bool) -> None:
