@@ -5,8 +5,14 @@ silence; what it answers without an image is an error, in its own words. A size 
 from 2048 pixels on, by a step of resolution: smaller ones are what a model gives by itself, and not every model takes
 the step. Gemini makes one image for a request, whole, and chooses its file format.
 
+An edit is the same request with its pictures behind the prompt. Gemini edits by words alone (its guide's "semantic
+masking"): a mask is lost, which `on_loss: reject` refuses; sent as one more picture it would be taken for content.
+Variations are not converted: they have no prompt, and Gemini makes nothing without one. A prompt of ours would be an
+edit that nobody asked for, and OpenAI has retired the endpoint.
+
 Sources: https://platform.openai.com/docs/api-reference/images, …/images-streaming,
-https://ai.google.dev/gemini-api/docs/image-generation, https://ai.google.dev/api/generate-content#ImageConfig
+https://ai.google.dev/gemini-api/docs/image-generation, https://ai.google.dev/api/generate-content#ImageConfig,
+https://ai.google.dev/gemini-api/docs/file-input-methods
 """
 
 from __future__ import annotations
@@ -15,13 +21,15 @@ import math
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal, assert_never
 
 import msgspec
 
 from ccx.errors import BadReply, ClientError
 from ccx.protocols.gemini.ending import blocked, decode_finish
-from ccx.protocols.ir import Json, JsonObject, Loss
+from ccx.protocols.gemini.media import media_type
+from ccx.protocols.image_edits import Edit
+from ccx.protocols.ir import Inline, Json, JsonObject, Loss, Remote
 from ccx.protocols.sse import encode
 from ccx.protocols.usage import gemini_usage
 
@@ -43,12 +51,14 @@ _USUAL: Final[dict[str, tuple[Json, ...]]] = {
     "background": ("auto", "opaque"),
     "moderation": ("auto",),
     "partial_images": (0,),
+    "input_fidelity": ("low",),
 }
 # Fields that OpenAI documents; any other is `unknown_field:NAME`, as in conversations.
 _DOCUMENTED: Final = frozenset(
     {"quality", "style", "background", "moderation", "output_format", "output_compression", "partial_images"}
-    | {"user", "safety_identifier", "frame_count", "frame_duration_ms", "complexity", "svg"}
+    | {"user", "safety_identifier", "frame_count", "frame_duration_ms", "complexity", "svg", "input_fidelity"}
 )
+_REMOTE_TYPE: Final = "image/jpeg"  # of a picture whose URL does not tell; Gemini wants one
 _FORMATS: Final = {"image/png": "png", "image/jpeg": "jpeg", "image/webp": "webp"}
 _json = msgspec.json.Encoder().encode
 
@@ -61,6 +71,27 @@ def to_gemini(body: JsonObject) -> tuple[JsonObject, tuple[Loss, ...]]:
 
     Raises ClientError 400 for a prompt, size or number that is none.
     """
+    return _request(body, ())
+
+
+def edit_to_gemini(edit: Edit) -> tuple[JsonObject, tuple[Loss, ...]]:
+    """The same for an edit of images."""
+    payload, losses = _request(edit.fields, tuple(map(_picture, edit.pictures)))
+    lost = (_loss(name, detail="Gemini edits by words alone") for name in edit.overlays)
+    return payload, (*losses, *lost)
+
+
+def _picture(source: Inline | Remote) -> Json:
+    match source:
+        case Inline(data, kind):
+            return {"inlineData": {"mimeType": kind, "data": data}}
+        case Remote(url, said):
+            return {"fileData": {"fileUri": url, "mimeType": said or media_type(url) or _REMOTE_TYPE}}
+        case _:
+            assert_never(source)
+
+
+def _request(body: JsonObject, pictures: tuple[Json, ...]) -> tuple[JsonObject, tuple[Loss, ...]]:
     losses: list[Loss] = []
     config: JsonObject = {"responseModalities": ["IMAGE"]}
     if image := _image_config(body.get("size"), losses):
@@ -74,7 +105,7 @@ def to_gemini(body: JsonObject) -> tuple[JsonObject, tuple[Loss, ...]]:
     for name, value in body.items():
         if name not in _SAID and value is not None and value not in _USUAL.get(name, ()):
             losses.append(_loss(name if name in _DOCUMENTED else f"unknown_field:{name}"))
-    contents: Json = [{"role": "user", "parts": [{"text": _prompt(body.get("prompt"))}]}]
+    contents: Json = [{"role": "user", "parts": [{"text": _prompt(body.get("prompt"))}, *pictures]}]
     return {"contents": contents, "generationConfig": config}, tuple(losses)
 
 
@@ -129,8 +160,8 @@ class Drawn:
     losses: tuple[Loss, ...] = ()
 
 
-def from_gemini(body: JsonObject) -> Drawn:
-    """The images of a whole generateContent answer.
+def from_gemini(body: JsonObject, *, edited: bool = False) -> Drawn:
+    """The images of a whole generateContent answer. `edited`: to an edit, whose prompt had pictures.
 
     Raises ClientError 400, with Gemini's words, where the prompt or the image was blocked; BadReply for an answer that
     is none, or has no image.
@@ -148,15 +179,14 @@ def from_gemini(body: JsonObject) -> Drawn:
     losses = [_loss("text", detail="words beside the image")] if texts else []
     if len(shown) < len(parts):
         losses.append(_loss("reasoning"))
-    return Drawn(images, _usage(body.get("usageMetadata")), tuple(losses))
+    return Drawn(images, _usage(body.get("usageMetadata"), pictured=edited), tuple(losses))
 
 
 def whole(drawn: Drawn, asked: JsonObject, *, created: int) -> JsonObject:
     """The answer to a request that was not to be streamed. `created` is unix seconds."""
     as_url = asked.get("response_format") == "url"
     data: list[Json] = [
-        {"url": f"data:{media_type};base64,{data}"} if as_url else {"b64_json": data}
-        for media_type, data in drawn.images
+        {"url": f"data:{kind};base64,{data}"} if as_url else {"b64_json": data} for kind, data in drawn.images
     ]
     answer: JsonObject = {"created": created, "data": data}
     if (name := _FORMATS.get(drawn.images[0][0])) is not None:
@@ -166,31 +196,35 @@ def whole(drawn: Drawn, asked: JsonObject, *, created: int) -> JsonObject:
     return answer
 
 
-def streamed(drawn: Drawn, *, created: int) -> bytes:
+Made = Literal["image_generation", "image_edit"]
+"""What a streamed image came of, as OpenAI names its events."""
+
+
+def streamed(drawn: Drawn, *, created: int, made: Made = "image_generation") -> bytes:
     """The answer to a request that was: the end of each image's stream, without partial ones before it."""
     events: list[bytes] = []
-    for media_type, data in drawn.images:
+    for kind, data in drawn.images:
         event: JsonObject = {
-            "type": "image_generation.completed",
+            "type": f"{made}.completed",
             "b64_json": data,
             "created_at": created,
             # What was chosen is not told.
             "size": "auto",
             "quality": "auto",
             "background": "auto",
-            "output_format": _FORMATS.get(media_type, "png"),
+            "output_format": _FORMATS.get(kind, "png"),
         }
         if drawn.usage is not None:
             event["usage"] = drawn.usage
-        events.append(encode("image_generation.completed", _json(event)))
+        events.append(encode(f"{made}.completed", _json(event)))
     return b"".join(events)
 
 
 def _image(part: JsonObject) -> tuple[str, str] | None:
     blob = _object(part.get("inlineData", part.get("inline_data")))
-    media_type, data = blob.get("mimeType", blob.get("mime_type")), blob.get("data")
-    if isinstance(media_type, str) and media_type.startswith("image/") and isinstance(data, str) and data:
-        return media_type, data
+    kind, data = blob.get("mimeType", blob.get("mime_type")), blob.get("data")
+    if isinstance(kind, str) and kind.startswith("image/") and isinstance(data, str) and data:
+        return kind, data
     return None
 
 
@@ -214,23 +248,31 @@ def _declined(words: str) -> ClientError:
     return ClientError(400, "invalid_request", words)
 
 
-def _usage(metadata: Json) -> JsonObject | None:
+def _usage(metadata: Json, *, pictured: bool) -> JsonObject | None:
     found = gemini_usage(metadata)
     if found.input_tokens is None or found.output_tokens is None:
         return None
     usage: JsonObject = {
         "input_tokens": found.input_tokens,
-        "input_tokens_details": {"text_tokens": found.input_tokens, "image_tokens": 0},  # nothing but the prompt went
         "output_tokens": found.output_tokens,
         "total_tokens": found.input_tokens + found.output_tokens,
     }
-    details = _objects(_object(metadata).get("candidatesTokensDetails"))
-    image = [detail.get("tokenCount") for detail in details if detail.get("modality") == "IMAGE"]
-    counts = [count for count in image if isinstance(count, int) and not isinstance(count, bool) and count >= 0]
-    if counts and sum(counts) <= found.output_tokens:
-        rest = found.output_tokens - sum(counts)
-        usage["output_tokens_details"] = {"image_tokens": sum(counts), "text_tokens": rest}
+    # Without pictures nothing but the prompt went; with them only Gemini knows which part was theirs.
+    of_pictures = _image_tokens(metadata, "promptTokensDetails", most=found.input_tokens) if pictured else 0
+    if of_pictures is not None:
+        rest = found.input_tokens - of_pictures
+        usage["input_tokens_details"] = {"image_tokens": of_pictures, "text_tokens": rest}
+    made = _image_tokens(metadata, "candidatesTokensDetails", most=found.output_tokens)
+    if made is not None:
+        usage["output_tokens_details"] = {"image_tokens": made, "text_tokens": found.output_tokens - made}
     return usage
+
+
+def _image_tokens(metadata: Json, field: str, *, most: int) -> int | None:
+    """How many tokens were of images; None where that is not told, or cannot be."""
+    told = [one.get("tokenCount") for one in _objects(_object(metadata).get(field)) if one.get("modality") == "IMAGE"]
+    counts = [count for count in told if isinstance(count, int) and not isinstance(count, bool) and count >= 0]
+    return sum(counts) if counts and sum(counts) <= most else None
 
 
 def _text(value: Json) -> str | None:

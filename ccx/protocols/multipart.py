@@ -1,8 +1,8 @@
-"""A multipart/form-data request body (images edits and variations), read for its text fields only.
+"""A multipart/form-data request body (images edits and variations): its text fields, and where its files are.
 
-Law: files are never decoded or copied apart; everything but the values of the field `model` leaves byte for byte as
-it came. Every part of that name is edited, so that no parser behind this one can see another value. Framing that
-parsers disagree about (a delimiter line with something after it, a missing end) is refused, not guessed.
+Law: files are never decoded; everything but the values of the field `model` leaves byte for byte as it came. Every part
+of that name is edited, so that no parser behind this one can see another value. Framing that parsers disagree about (a
+delimiter line with something after it, a missing end) is refused, not guessed.
 
 Sources: https://www.rfc-editor.org/rfc/rfc7578 and https://www.rfc-editor.org/rfc/rfc2046#section-5.1
 """
@@ -21,22 +21,26 @@ MAX_PARTS: Final = 256
 MAX_PART_HEADERS: Final = 16 * 1024
 """Bytes that the headers of one part may have."""
 
-MAX_FIELD: Final = 64 * 1024
-"""Bytes of a text field that is read."""
+MAX_FIELD: Final = 256 * 1024
+"""Bytes of a text field that is read: more than a prompt of 32,000 characters can have."""
 
 _PARAMETER = re.compile(r';[ \t]*([\w!#$%&*+.^`|~-]+)[ \t]*=[ \t]*("(?:[^"\\]|\\.)*"|[^;"\s]*)[ \t]*')
 _DISPOSITION = re.compile(rb"(?:^|\r\n)content-disposition[ \t]*:((?:[^\r]|\r\n[ \t])*)", re.IGNORECASE)
+_CONTENT_TYPE = re.compile(rb"(?:^|\r\n)content-type[ \t]*:([^\r]*)", re.IGNORECASE)
 # https://www.rfc-editor.org/rfc/rfc2046#section-5.1.1
 _BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part: the name of its field, and where its content starts and ends (byte offsets)."""
+    """One part: the name of its field, and where its content starts and ends (byte offsets). `content_type` is what its
+    sender says it is, without parameters and in lower case; None if it says nothing. A `file` has a file name."""
 
     name: str
     start: int
     end: int
+    content_type: str | None = None
+    file: bool = False
 
 
 class Form:
@@ -129,7 +133,7 @@ def open_form(raw: bytes, content_type: str) -> Form:
             raise _refused("the form is truncated: its closing boundary is missing", len(raw))
         if head < 0 or head + 4 > end:
             raise _refused(f"part {len(parts) + 1} of the form has no end of its headers", line + 2)
-        parts.append(Part(_name(raw[line + 2 : head], place=line + 2), head + 4, end))
+        parts.append(_part(raw[line + 2 : head], line + 2, start=head + 4, end=end))
         at = end + len(delimiter)
 
 
@@ -144,14 +148,16 @@ def _boundary(content_type: str) -> bytes:
     return boundary.encode("ascii")
 
 
-def _name(headers: bytes, *, place: int) -> str:
+def _part(headers: bytes, place: int, *, start: int, end: int) -> Part:
     found = _DISPOSITION.findall(headers)
     if len(found) != 1:
         raise _refused("a part of the form must have one Content-Disposition", place)
-    name = _parameters(found[0].decode("utf-8", "replace").replace("\r\n", ""), place=place).get("name")
-    if name is None:
+    said = _parameters(found[0].decode("utf-8", "replace").replace("\r\n", ""), place=place)
+    if "name" not in said:
         raise _refused("a part of the form has no name", place)
-    return name
+    kind = _CONTENT_TYPE.search(headers)
+    shown = kind[1].decode("latin-1").partition(";")[0].strip().lower() if kind is not None else ""
+    return Part(said["name"], start, end, shown or None, "filename" in said or "filename*" in said)
 
 
 def _parameters(value: str, *, place: int | None = None) -> dict[str, str]:

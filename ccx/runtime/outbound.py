@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from ccx.errors import ClientError
 from ccx.protocols.body import Body, open_body
 from ccx.protocols.conversion import CODECS
+from ccx.protocols.multipart import Form
 from ccx.protocols.names import Operation, Protocol
 from ccx.protocols.residue import MARK
 from ccx.routing.decide import Choice
@@ -17,7 +18,6 @@ from ccx.runtime.convert import Conversion, Converted, upstream_endpoint
 from ccx.runtime.drawing import Drawing
 from ccx.runtime.policy import NO_EDITS, edits
 from ccx.runtime.understand import Request
-from ccx.upstream.reply import Header
 
 # Headers that mean something in one vendor's protocol only: they go to upstreams of that protocol, not to others.
 _MARK = b'"' + MARK.encode()
@@ -98,14 +98,15 @@ class Outbound:
     def _conversion(self) -> Conversion | Drawing:
         if self.conversion is None:
             request = self._request
-            stream = request.facts.stream and request.endpoint.operation is Operation.GENERATE
+            stream = request.facts.stream and request.endpoint.operation in (Operation.GENERATE, Operation.EDIT)
             if request.endpoint.protocol is Protocol.IMAGES:
-                self.conversion = Drawing(self._edited(), stream=stream)
+                body = self._body if isinstance(self._body, Form) else self._edited(self._body)
+                self.conversion = Drawing(body, request.endpoint.operation, stream=stream)
             else:
                 self.conversion = Conversion(
                     request.live.table,
                     request.endpoint,
-                    self._edited(),
+                    self._edited(self._json()),
                     model=request.facts.model or "",
                     stream=stream,
                     dialogue=request.dialogue,
@@ -118,18 +119,20 @@ class Outbound:
         converted = await conversion.request_for(choice)
         stream = conversion.stream and not isinstance(conversion, Drawing)
         endpoint = upstream_endpoint(choice.surface.protocol, stream=stream)
-        headers: list[Header] = [h for h in request.inbound.forward if not h[0].startswith(_VENDORS)]
+        headers = [h for h in request.inbound.forward if not h[0].startswith(_VENDORS) and h[0] != b"content-type"]
+        headers.append((b"content-type", b"application/json"))  # a form is one no longer
         query = b"alt=sse" if stream and choice.surface.protocol is Protocol.GEMINI else b""
         outgoing = Outgoing(endpoint, b"POST", query, headers, stream, [converted.body])
         return Prepared(outgoing, converted, converted.losses)
 
-    def _edited(self) -> Body:
-        """The client's body with the route's declared changes, which are written in the client's protocol.
-
-        Raises ClientError 400 for a form: no operation that is converted takes one."""
-        body = self._body
-        if not isinstance(body, Body):
+    def _json(self) -> Body:
+        """The client's body. Raises ClientError 400 for a form: no conversation is one."""
+        if not isinstance(self._body, Body):
             raise ClientError(400, "invalid_request", "This request is to be JSON, not a form.")
+        return self._body
+
+    def _edited(self, body: Body) -> Body:
+        """The client's body with the route's declared changes, which are written in the client's protocol."""
         if not self._edits:
             return body
         return open_body(b"".join(body.with_fields(dict(self._edits.write), self._edits.drop)))

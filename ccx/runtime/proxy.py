@@ -34,6 +34,12 @@ from ccx.runtime.understand import Request, understand
 from ccx.telemetry.exchange import CLIENT_GONE, Exchange
 from ccx.tokens.counter import TokenCounter
 
+_CONVERTED = (Operation.GENERATE, Operation.COMPACT, Operation.EDIT)
+_WHY_NOT = {
+    Operation.VARIATION: " A variation has no prompt, and image models of another protocol make nothing without one; "
+    "ask for an edit, with a prompt that says what may vary.",
+}
+
 
 class Proxy:
     """Serves the proxy endpoints. `emit` takes each finished exchange, `trouble` a bug of ours; neither raises."""
@@ -129,7 +135,7 @@ class Proxy:
                 request = understand(live, endpoint, inbound, client, raw=recalled, exchange=exchange, counter=counter)
             request.dialogue = dialogue
         decision, route = await self._decide(request)
-        if endpoint.operation not in (Operation.GENERATE, Operation.COMPACT):
+        if endpoint.operation not in _CONVERTED:
             decision = _only_native(decision, endpoint)
         failures = []
         if decision.steps:
@@ -149,7 +155,8 @@ class Proxy:
             await tell_failure(request, failures, sender)
         else:
             asked = f"{endpoint.operation} of {endpoint.protocol}"
-            raise GatewayError(501, "not_supported", f"No target of route {route.name!r} has {asked}.")
+            why = _WHY_NOT.get(endpoint.operation, "")
+            raise GatewayError(501, "not_supported", f"No target of route {route.name!r} has {asked}.{why}")
 
     async def _decide(self, request: Request) -> tuple[Decision, Route]:
         """The table's decision, counting tokens if and only if it hangs on them.
@@ -197,7 +204,7 @@ class Proxy:
 
 
 def _only_native(decision: Decision, endpoint: Endpoint) -> Decision:
-    """The targets that have this operation themselves: only answers and compactions are ever converted."""
+    """The targets that have this operation themselves: it is none of those that are ever converted."""
 
     def has(choice: Choice) -> bool:
         counts = endpoint.operation is not Operation.COUNT_TOKENS or choice.surface.count_tokens

@@ -19,7 +19,8 @@ from ccx.protocols.sse import SseDecoder
 from tests.faults import FaultUpstream, Reply
 from tests.gateway import running
 
-PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n a picture").decode()
+PICTURE = b"\x89PNG\r\n\x1a\n a picture"
+PNG = base64.b64encode(PICTURE).decode()
 METADATA: dict[str, Any] = {
     "promptTokenCount": 7,
     "candidatesTokenCount": 1290,
@@ -36,6 +37,10 @@ def image(data: str = PNG, media_type: str = "image/png", **more: Any) -> dict[s
 def answered(*parts: dict[str, Any], finish: str = "STOP", **more: Any) -> dict[str, Any]:
     candidate = {"content": {"parts": list(parts), "role": "model"}, "finishReason": finish, "index": 0, **more}
     return {"candidates": [candidate], "usageMetadata": METADATA, "modelVersion": "gemini-3-pro-image"}
+
+
+DETAILED = [{"modality": "TEXT", "tokenCount": 2}, {"modality": "IMAGE", "tokenCount": 5}]
+EDITED: dict[str, Any] = {**answered(image()), "usageMetadata": {**METADATA, "promptTokensDetails": DETAILED}}
 
 
 def names(losses: tuple[Loss, ...]) -> dict[str, bool]:
@@ -108,6 +113,7 @@ def test_every_ratio_is_reached_by_its_own_size() -> None:
         ({"response_format": "b64_json"}, {}),
         ({"response_format": "url"}, {"response_format": True}),
         ({"stream": False, "partial_images": 0}, {}),
+        ({"input_fidelity": "low"}, {}),
         ({"stream": True, "partial_images": 2}, {"stream": True, "partial_images": False}),
         ({"new_thing": 1}, {"unknown_field:new_thing": False}),
     ],
@@ -322,20 +328,146 @@ async def test_what_is_not_sent(more: dict[str, Any], status: int, words: str, t
         assert up.requests == []
 
 
-async def test_edits_and_forms_are_not_converted(tmp_path: Path) -> None:
+FILES: list[tuple[str, Any]] = [
+    ("model", (None, "draw-me")),
+    ("prompt", (None, "p")),
+    ("image[]", ("a.png", PICTURE, "application/octet-stream")),
+    ("image[]", ("b.jpg", b"\xff\xd8\xff a photograph", "image/png")),
+]
+
+
+async def test_variations_and_forms_for_new_images_are_refused(tmp_path: Path) -> None:
     async with FaultUpstream([reply(answered(image()))]) as up, running(spec(up.url), tmp_path) as gw:
-        form: dict[str, Any] = {
-            "model": (None, "draw-me"),
-            "prompt": (None, "p"),
-            "image": ("a.png", b"x", "image/png"),
-        }
-        answer = await gw.client.post("/v1/images/edits", files=form)
+        answer = await gw.client.post("/v1/images/variations", files=FILES)
         assert answer.status_code == 501
-        assert "No target of route 'named' has edit of images" in answer.json()["error"]["message"]
-        answer = await gw.client.post("/v1/images/generations", files=form)
+        error = answer.json()["error"]
+        assert error["message"].startswith("No target of route 'named' has variation of images. A variation has no")
+        assert error["code"] == "not_supported"
+        answer = await gw.client.post("/v1/images/generations", files=FILES)
         assert answer.status_code == 400
         assert "JSON, not a form" in answer.json()["error"]["message"]
         assert up.requests == []
+
+
+async def test_openais_client_edits_images(tmp_path: Path) -> None:
+    large = PICTURE + b"x" * 300_000
+    async with FaultUpstream([reply(EDITED)]) as up, running(spec(up.url), tmp_path) as gw:
+        client = openai.AsyncOpenAI(base_url=f"{gw.url}/v1", api_key="k", max_retries=0)
+        async with client:
+            found = await client.images.edit(
+                model="gemini-3-pro-image",
+                image=[("a", large), ("b.jpg", b"\xff\xd8\xff a photograph")],
+                mask=("m.png", PICTURE),
+                prompt="Gr\u00f6\u00dfer",
+                n=2,
+                size="1024x1024",
+                input_fidelity="high",
+            )
+        sent = up.requests[0]
+        assert sent.target == "/v1beta/models/gemini-3-pro-image:generateContent"
+        assert sent.header("content-type") == "application/json"
+        assert json.loads(sent.body) == {
+            "contents": [
+                {
+                    "role": "user",
+                    "parts": [
+                        {"text": "Gr\u00f6\u00dfer"},
+                        image(base64.b64encode(large).decode()),
+                        image(base64.b64encode(b"\xff\xd8\xff a photograph").decode(), "image/jpeg"),
+                    ],
+                }
+            ],
+            "generationConfig": {"responseModalities": ["IMAGE"], "imageConfig": {"aspectRatio": "1:1"}},
+        }
+        assert found.data is not None
+        assert [one.b64_json for one in found.data] == [PNG]
+        assert found.usage is not None
+        assert (found.usage.input_tokens_details.image_tokens, found.usage.input_tokens_details.text_tokens) == (5, 2)
+        exchange = await gw.exchange()
+        assert exchange.losses == ("input_fidelity", "mask", "n")
+        assert (exchange.operation, exchange.model_asked, exchange.status) == ("edit", "gemini-3-pro-image", 200)
+
+
+async def test_openais_client_is_given_the_stream_of_an_edit(tmp_path: Path) -> None:
+    async with FaultUpstream([reply(EDITED)]) as up, running(spec(up.url), tmp_path) as gw:
+        client = openai.AsyncOpenAI(base_url=f"{gw.url}/v1", api_key="k", max_retries=0)
+        async with client:
+            stream = await client.images.edit(model="draw-me", image=PICTURE, prompt="p", stream=True)
+            events = [event async for event in stream]
+        assert up.requests[0].target == "/v1beta/models/any-name:generateContent"
+        assert [(event.type, event.b64_json) for event in events] == [("image_edit.completed", PNG)]
+        assert (await gw.exchange()).losses == ("stream",)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_edit_in_json(stream: bool, tmp_path: Path) -> None:
+    async with FaultUpstream([reply(EDITED)]) as up, running(spec(up.url), tmp_path) as gw:
+        body = {
+            "model": "draw-me",
+            "prompt": "p",
+            "images": [
+                {"image_url": f"data:image/png;base64,{PNG}"},
+                {"image_url": "https://x.example/a.webp"},
+                {"image_url": "https://x.example/a"},
+            ],
+            "stream": stream,
+        }
+        answer = await gw.client.post("/v1/images/edits", json=body)
+        assert answer.status_code == 200
+        assert json.loads(up.requests[0].body)["contents"][0]["parts"] == [
+            {"text": "p"},
+            image(),
+            {"fileData": {"fileUri": "https://x.example/a.webp", "mimeType": "image/webp"}},
+            {"fileData": {"fileUri": "https://x.example/a", "mimeType": "image/jpeg"}},
+        ]
+        if stream:
+            [event] = SseDecoder().feed(answer.content)
+            assert event.event == "image_edit.completed"
+        else:
+            assert answer.json()["data"] == [{"b64_json": PNG}]
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ([("mask", ("m.png", PICTURE, "image/png"))], "gem would lose mask"),
+        ([("n", (None, "many"))], "`n` must be a number of images"),
+        ([("image", ("c", b"text", "text/plain"))], "no picture of a known format"),
+    ],
+)
+async def test_edits_that_are_not_sent(more: list[tuple[str, Any]], words: str, tmp_path: Path) -> None:
+    async with FaultUpstream([reply(EDITED)]) as up, running(spec(up.url), tmp_path) as gw:
+        answer = await gw.client.post("/v1/images/edits", files=[*FILES, *more])
+        assert answer.status_code == 400
+        assert words in answer.json()["error"]["message"]
+        assert up.requests == []
+
+
+async def test_an_edit_that_only_openai_understands_goes_there(tmp_path: Path) -> None:
+    ours = reply({"created": 1, "data": [{"b64_json": "Yg=="}]})
+    async with FaultUpstream([ours]) as up, running(spec(up.url), tmp_path) as gw:
+        body = {"model": "both", "prompt": "p", "images": [{"file_id": "file-1"}]}
+        answer = await gw.client.post("/v1/images/edits", json=body)
+        assert answer.json()["data"] == [{"b64_json": "Yg=="}]
+        assert [one.target for one in up.requests] == ["/v1/images/edits"]
+        assert json.loads(up.requests[0].body) == body
+
+
+async def test_a_declined_edit(tmp_path: Path) -> None:
+    async with FaultUpstream([reply(BLOCKED)]) as up, running(spec(up.url), tmp_path) as gw:
+        answer = await gw.client.post("/v1/images/edits", files=FILES)
+        assert answer.status_code == 400
+        assert answer.json()["error"]["message"] == "Unable to show it."
+        assert len(up.requests) == 1
+
+
+def test_the_tokens_of_pictures_are_told_only_by_gemini() -> None:
+    told = from_gemini(EDITED, edited=True).usage
+    untold = from_gemini(answered(image()), edited=True).usage
+    assert told is not None
+    assert untold is not None
+    assert told["input_tokens_details"] == {"image_tokens": 5, "text_tokens": 2}
+    assert "input_tokens_details" not in untold
 
 
 BLOCKED = answered(finish="IMAGE_SAFETY", finishMessage="Unable to show it.")

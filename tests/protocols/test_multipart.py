@@ -113,6 +113,23 @@ def test_refusals(raw: bytes, content_type: str, message: str) -> None:
     assert message in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("headers", "content_type", "file"),
+    [
+        ('Content-Disposition: form-data; name="image"', None, False),
+        ('Content-Disposition: form-data; name="image"; filename="a.png"', None, True),
+        ("Content-Disposition: form-data; name=image; filename*=UTF-8''a.png", None, True),
+        ("Content-Disposition: form-data; name=image\r\nContent-Type: image/png", "image/png", False),
+        ("CONTENT-TYPE :Image/PNG ; charset=x\r\nContent-Disposition: form-data; name=image", "image/png", False),
+        ("Content-Disposition: form-data; name=image\r\nContent-Type:", None, False),
+        ("Content-Disposition: form-data; name=image\r\nX-Content-Type: image/png", None, False),
+    ],
+)
+def test_what_is_said_of_a_part(headers: str, content_type: str | None, file: bool) -> None:
+    [found] = open_form(b"--XX\r\n" + headers.encode() + b"\r\n\r\nx\r\n--XX--", TYPE).parts
+    assert (found.name, found.content_type, found.file) == ("image", content_type, file)
+
+
 def test_a_model_cannot_break_the_framing() -> None:
     with pytest.raises(ClientError, match="cannot be the value"):
         open_form(FORM, TYPE).with_model("a\r\n--XX--")
