@@ -18,7 +18,7 @@ import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from ccx.spec.compose import compose, decode
 from ccx.spec.diagnostics import START, Diagnostic, Related, Span, diagnostic
@@ -77,12 +77,41 @@ def _open(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
-def read_closure(path: Path, *, read: Read = read_file, previous: Closure | None = None) -> Closure:
-    """Read a spec and all it includes.
+class Names(Protocol):
+    """What is called how, where files are read from: the disk, or a revision that answers like one."""
+
+    def real(self, path: Path, /) -> Path:
+        """The absolute path of what a path leads to, links followed. Never fails: what is not there is not read."""
+
+    def find(self, pattern: str, folder: Path, /) -> list[Path]:
+        """The real paths of the files that match a pattern below a folder, in the order of their names as written."""
+
+
+class Disk:
+    """The names of the file system."""
+
+    def real(self, path: Path) -> Path:
+        """The path without links."""
+        return Path(os.path.realpath(path))
+
+    def find(self, pattern: str, folder: Path) -> list[Path]:
+        """Files by a pattern of the shell's, `**` for folders at any depth."""
+        names = sorted(glob.glob(pattern, root_dir=folder, recursive=True))
+        found = [self.real(folder / name) for name in names]
+        return [path for path in found if not path.is_dir()]
+
+
+DISK: Final = Disk()
+
+
+def read_closure(
+    path: Path, *, read: Read = read_file, names: Names = DISK, previous: Closure | None = None
+) -> Closure:
+    """Read a spec and all it includes. `names` and `read` together are where from.
 
     `previous` is an earlier closure of the same spec: what has the same bytes is not parsed again.
     """
-    walk = _Walk(path, read, previous)
+    walk = _Walk(path, read, names, previous)
     walk.visit(walk.root, asked=None)
     digest = hashlib.sha256()
     for source in sorted(walk.sources, key=lambda source: source.name):
@@ -113,6 +142,7 @@ class _Walk:
 
     given: Path
     read: Read
+    names: Names
     previous: Closure | None
     root: Path = field(init=False)
     shown: Path = field(init=False)
@@ -124,7 +154,7 @@ class _Walk:
     full: bool = False
 
     def __post_init__(self) -> None:
-        self.root = Path(os.path.realpath(self.given))
+        self.root = self.names.real(self.given)
         self.shown = Path(os.path.abspath(self.given))  # links are kept: this is what the user named
 
     def name(self, real: Path) -> str:
@@ -192,17 +222,14 @@ class _Walk:
             return
         folder = including.parent
         if any(sign in text for sign in "*?["):
-            names = sorted(glob.glob(text, root_dir=folder, recursive=True))
             # A pattern that also matches the file it stands in means the others.
-            paths = [
-                p for p in (Path(os.path.realpath(folder / n)) for n in names) if p != including and not p.is_dir()
-            ]
+            paths = [path for path in self.names.find(text, folder) if path != including]
             if not paths:
                 self.fail(
                     "CCX113", f"no file matches {text!r}", at=at, advice="patterns are relative to the including file"
                 )
         else:
-            paths = [Path(os.path.realpath(folder / text))]
+            paths = [self.names.real(folder / text)]
         for real in paths:
             if real in self.reading:
                 chain = [*self.reading[self.reading.index(real) :], real]

@@ -26,7 +26,7 @@ from ccx.spec.merge import merge, version_of
 from ccx.spec.pending import check_pending
 from ccx.spec.references import check_references
 from ccx.spec.shape import Shape, check_shape
-from ccx.spec.source import Closure, Read, read_closure, read_file
+from ccx.spec.source import DISK, Closure, Names, Read, read_closure, read_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +50,15 @@ def load(
     *,
     environ: Mapping[str, str] | None = None,
     read: Read = read_file,
+    names: Names = DISK,
     previous: Loaded | None = None,
 ) -> Loaded:
     """Load a spec with all it includes.
 
     With `environ`, what the spec refers to outside itself is checked too: its secrets. `previous` is an earlier result
-    for the same path; work on unchanged parts is not done again.
+    for the same path; work on unchanged parts is not done again. `names` and `read` are where files come from.
     """
-    closure = read_closure(path, read=read, previous=previous.closure if previous else None)
+    closure = read_closure(path, read=read, names=names, previous=previous.closure if previous else None)
     readable, wrong = version_of(closure)
     found: list[Diagnostic] = [*closure.diagnostics, *wrong]
     root, wrong = merge(closure)
