@@ -12,12 +12,12 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Literal, TypeVar, assert_never
 
 import msgspec
 
 from ccx.catalog.models import lookup
-from ccx.errors import BadReply
+from ccx.errors import BadReply, ClientError
 from ccx.protocols import ir
 from ccx.protocols.body import Body
 from ccx.protocols.codec import Asked, Codec, Context, StreamEncoder, Target
@@ -35,6 +35,9 @@ from ccx.runtime.dialogue import Dialogue
 OFF_LOOP_BYTES = 96 * 1024
 # Claude Code's note for Anthropic's bookkeeping means nothing to any other upstream: leaving it out rejects nobody.
 _MEANINGLESS = frozenset({"unknown_part:x-anthropic-billing-header"})
+Form = Literal["own", "other", "summary"]
+"""A request as an upstream of the client's own protocol gets it, as others do, and as one for a summary."""
+
 _T = TypeVar("_T")
 _encode = msgspec.json.Encoder().encode
 
@@ -71,31 +74,42 @@ class Conversion:
         self._body = body
         self._codec = CODECS[endpoint.protocol]
         self._model = model
-        self._requests: dict[bool, ir.Request] = {}  # by whether it is for an upstream of the client's own protocol
+        self._requests: dict[Form, ir.Request] = {}
         self._dialogue = dialogue
         self.stream = stream
         self._decoded: ir.JsonObject | None = None
 
-    async def request_for(self, choice: Choice) -> Converted:
-        """The request for this choice. Raises ClientError 400 where the client's protocol is broken beyond meaning."""
-        own = choice.surface.protocol is self._codec.protocol
-        if own not in self._requests and self._dialogue is not None:
+    async def request_for(self, choice: Choice, *, summary: bool = False) -> Converted:
+        """The request for this choice; with `summary` the one that gets its compaction from an upstream of the client's
+        own protocol which has none. Raises ClientError 400 where the client's protocol is broken beyond meaning."""
+        form: Form = "other"
+        if choice.surface.protocol is self._codec.protocol:
+            form = "summary" if summary else "own"
+        meant: ir.JsonObject | None = None
+        if form not in self._requests and self._dialogue is not None:
             decoded = await self._off_loop(len(self._body.raw), self._decode)
             # An upstream of the client's own protocol may know what it refers to; another must be told.
-            meant = decoded if own else await self._dialogue.meant(decoded)
-            return await self._off_loop(len(self._body.raw), lambda: self._encode(choice, own=own, meant=meant))
-        return await self._off_loop(len(self._body.raw), lambda: self._encode(choice, own=own, meant=None))
+            match form:
+                case "own":
+                    meant = decoded
+                case "summary":
+                    meant = await self._dialogue.to_summarise(decoded)
+                case "other":
+                    meant = await self._dialogue.meant(decoded)
+                case _:
+                    assert_never(form)
+        return await self._off_loop(len(self._body.raw), lambda: self._encode(choice, form, meant))
 
     def _decode(self) -> ir.JsonObject:
         if self._decoded is None:
-            self._decoded = msgspec.json.decode(self._body.text)
+            self._decoded = decoded_body(self._body)
         return self._decoded
 
-    def _encode(self, choice: Choice, *, own: bool, meant: ir.JsonObject | None) -> Converted:
-        request = self._requests.get(own)
+    def _encode(self, choice: Choice, form: Form, meant: ir.JsonObject | None) -> Converted:
+        request = self._requests.get(form)
         if request is None:
             body = self._decode() if meant is None else meant
-            request = self._requests[own] = self._codec.decode_request(body, model=self._model, stream=self.stream)
+            request = self._requests[form] = self._codec.decode_request(body, model=self._model, stream=self.stream)
         target = target_of(self._table, choice)
         encoded = CODECS[choice.surface.protocol].encode_request(request, target, new_id=new_id)
         context = encoded.context or Context(target.issuer, target.model)
@@ -161,6 +175,15 @@ class Conversion:
 
     async def _off_loop(self, size: int, work: Callable[[], _T]) -> _T:
         return work() if size < OFF_LOOP_BYTES else await asyncio.to_thread(work)
+
+
+def decoded_body(body: Body) -> ir.JsonObject:
+    """All of a body. Raises ClientError 400 for a number beyond any machine's range, and for nesting likewise."""
+    try:
+        found: ir.JsonObject = msgspec.json.decode(body.text)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ClientError(400, "invalid_request", f"The body cannot be read: {error}.") from None
+    return found
 
 
 def loss_names(losses: Iterable[ir.Loss]) -> tuple[str, ...]:

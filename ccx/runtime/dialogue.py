@@ -137,6 +137,13 @@ class Dialogue:
             meant["input"] = [*items]
         return summary_request(meant) if self.summarises else meant
 
+    async def to_summarise(self, body: JsonObject) -> JsonObject:
+        """A request for a compaction as one for a summary, for an upstream of the client's own protocol: what it may
+        know itself stays a reference."""
+        self._items = await self._resolved(read_input(body.get("input")))
+        # Nobody is told of the response that the summary is in: it need not be kept.
+        return summary_request({**body, "input": [*self._items], "store": False})
+
     def asked(self, body: JsonObject) -> JsonObject:
         """The request as the client made it, of which answers repeat parts."""
         return body if self._asked_for is None else {**body, "previous_response_id": self._asked_for}

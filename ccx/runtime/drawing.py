@@ -21,7 +21,7 @@ from ccx.protocols.ir import JsonObject
 from ccx.protocols.multipart import Form
 from ccx.protocols.names import Operation
 from ccx.routing.decide import Choice
-from ccx.runtime.convert import OFF_LOOP_BYTES, Converted, loss_names
+from ccx.runtime.convert import OFF_LOOP_BYTES, Converted, decoded_body, loss_names
 
 _encode = msgspec.json.Encoder().encode
 
@@ -47,13 +47,13 @@ class Drawing:
     def _encode(self) -> tuple[bytes, tuple[str, ...], tuple[str, ...]]:
         body = self._body
         if self._edits:
-            asked = edit_of_form(body) if isinstance(body, Form) else edit_of_json(msgspec.json.decode(body.text))
+            asked = edit_of_form(body) if isinstance(body, Form) else edit_of_json(decoded_body(body))
             self._asked = asked.fields
             payload, losses = images.edit_to_gemini(asked)
         elif isinstance(body, Form):
             raise ClientError(400, "invalid_request", "This request is to be JSON, not a form.")
         else:
-            self._asked = msgspec.json.decode(body.text)
+            self._asked = decoded_body(body)
             payload, losses = images.to_gemini(self._asked)
         rejected = loss_names(loss for loss in losses if not loss.approximate)
         return _encode(payload), loss_names(losses), rejected

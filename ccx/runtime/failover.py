@@ -122,6 +122,19 @@ async def serve_from_upstreams(
             state=state,
             sender=sender,
         )
+        if failure is not None and outbound.summarises_instead(move.choice, failure.status):
+            failure = await _one(
+                request,
+                move,
+                upstream,
+                await outbound.prepared(move.choice),
+                timeouts,
+                conversion=outbound.conversion,
+                state=state,
+                sender=sender,
+            )
+            if failure is None:
+                outbound.summarised(move.choice)
         if failure is None:
             return []
         failures.append(failure)

@@ -1,4 +1,5 @@
-"""A table made ready to serve: engines, resolved keys, clients by key hash. Built whole, swapped whole, never changed.
+"""A table made ready to serve: engines, resolved keys, clients by key hash. Built whole, swapped whole, never changed
+but for what its upstreams turn out to lack.
 
 Law: `prepare` does everything that can fail (secrets, engines, a self-check) before anything is replaced. What survives
 a swap lives outside: connection pools of channels whose transport settings are the same are taken over from the table
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
@@ -78,6 +79,7 @@ class Live:
     clients: Mapping[bytes, Client]
     admin_key: bytes | None
     secrets: frozenset[str]
+    without_compaction: set[str] = field(default_factory=set)  # channels that were seen to have none; grows
 
     def admits(self, key_hash: bytes, *, today: date) -> Client | None:
         """The client whose key has this SHA-256, if it may call today."""

@@ -21,6 +21,7 @@ from ccx.runtime.understand import Request
 
 # Headers that mean something in one vendor's protocol only: they go to upstreams of that protocol, not to others.
 _MARK = b'"' + MARK.encode()
+_NO_SUCH_ENDPOINT = (404, 405, 501)
 _VENDORS = (b"anthropic-", b"openai-", b"x-goog-", b"x-stainless-", b"x-codex-", b"x-claude-")
 
 
@@ -33,6 +34,11 @@ class Prepared:
     losses: tuple[str, ...] = ()
 
 
+def is_sealed(request: Request) -> bool:
+    """Whether a conversation brings an envelope of ours, which no upstream can read."""
+    return request.endpoint.protocol in CODECS and _MARK in request.body.raw
+
+
 class Outbound:
     """One client's request, made ready for each (protocol, model) that is tried, once."""
 
@@ -41,29 +47,50 @@ class Outbound:
         self._route = route
         self._method = method.encode()
         self._query = without_key(query)
-        self._made: dict[tuple[Protocol, str | None], Prepared] = {}
+        self._made: dict[tuple[Protocol, str | None, bool], Prepared] = {}
+        self._lacking: set[str] = set()  # channels that were seen to have no compaction, by this request
         self._body = request.body
         self._edits = NO_EDITS
         if isinstance(self._body, Body) and request.endpoint.operation is Operation.GENERATE:
             self._edits = edits(route.policy, request.endpoint.protocol, self._body)
-        generate = request.endpoint.operation is Operation.GENERATE and request.endpoint.protocol in CODECS
-        self._sealed = generate and _MARK in request.body.raw
+        self._compacts = request.endpoint.operation is Operation.COMPACT
+        answers = request.endpoint.operation in (Operation.GENERATE, Operation.COMPACT)
+        self._sealed = answers and is_sealed(request)
         self.conversion: Conversion | Drawing | None = None
 
     async def prepared(self, choice: Choice) -> Prepared:
         """The request that asks this choice. Raises ClientError 400 for a body that cannot be converted at all."""
-        key = (choice.surface.protocol, choice.model)
+        same = choice.surface.protocol is self._request.endpoint.protocol
+        summary = same and self._compacts and self._lacks_compaction(choice)
+        key = (choice.surface.protocol, choice.model, summary)
         made = self._made.get(key)
         if made is None:
-            same = choice.surface.protocol is self._request.endpoint.protocol
             if not same:
                 made = await self._converted(choice)
+            elif summary:
+                made = await self._summarised(choice)
             elif self._sealed:
                 made = await self._opened(choice)
             else:
                 made = self._passed(choice)
             self._made[key] = made
         return made
+
+    def summarises_instead(self, choice: Choice, status: int | None) -> bool:
+        """Whether this choice, which refused a compaction with this status, is now to be asked for a summary."""
+        same = choice.surface.protocol is self._request.endpoint.protocol
+        if not (same and self._compacts and status in _NO_SUCH_ENDPOINT) or self._lacks_compaction(choice):
+            return False
+        self._lacking.add(choice.channel.name)
+        return True
+
+    def summarised(self, choice: Choice) -> None:
+        """This choice gave a summary: only now is it sure that the endpoint was missing, and not the model."""
+        self._request.live.without_compaction.add(choice.channel.name)
+
+    def _lacks_compaction(self, choice: Choice) -> bool:
+        name = choice.channel.name
+        return name in self._lacking or name in self._request.live.without_compaction
 
     def _passed(self, choice: Choice) -> Prepared:
         request = self._request
@@ -94,6 +121,16 @@ class Outbound:
         converted = await self._conversion().request_for(choice)
         passed = self._passed(choice).outgoing
         return Prepared(replace(passed, body=[converted.body]), None, converted.losses)
+
+    async def _summarised(self, choice: Choice) -> Prepared:
+        """For an upstream of the client's own protocol that has no compaction: asked for a summary instead."""
+        conversion = self._conversion()
+        assert isinstance(conversion, Conversion)  # noqa: S101 - images are not compacted
+        converted = await conversion.request_for(choice, summary=True)
+        endpoint = upstream_endpoint(choice.surface.protocol, stream=False)
+        outgoing = Outgoing(endpoint, b"POST", self._query, self._request.inbound.forward, False, [converted.body])
+        # That envelopes of ours are opened is no loss to reject a target for, as little as in `_opened`.
+        return Prepared(outgoing, replace(converted, rejected=()), converted.losses)
 
     def _conversion(self) -> Conversion | Drawing:
         if self.conversion is None:

@@ -28,7 +28,7 @@ from ccx.runtime.dialogue import Dialogue, dialogue_scope
 from ccx.runtime.failover import serve_from_upstreams, tell_failure
 from ccx.runtime.gateway import Gateway
 from ccx.runtime.live import Live
-from ccx.runtime.outbound import Outbound
+from ccx.runtime.outbound import Outbound, is_sealed
 from ccx.runtime.relay import CutError
 from ccx.runtime.understand import Request, understand
 from ccx.telemetry.exchange import CLIENT_GONE, Exchange
@@ -137,6 +137,8 @@ class Proxy:
         decision, route = await self._decide(request)
         if endpoint.operation not in _CONVERTED:
             decision = _only_native(decision, endpoint)
+        if endpoint.operation is Operation.COUNT_TOKENS and is_sealed(request):
+            decision = replace(decision, steps=())  # no upstream can read what it would have to count
         failures = []
         if decision.steps:
             failures = await serve_from_upstreams(
