@@ -66,14 +66,14 @@ def check_target(
         return
     which = " or ".join(repr(name) for name in names)
     for flag, (requests, lack, key) in _WORDS.items():
-        sources = [_lacks(name, flag, models) for name in names]
+        sources = [lacks(name, flag, models) for name in names]
         if flag in asked.flags and all(sources):
             report(
                 f"the route {route!r} is for requests {requests}, and the model {which} {lack}, says {_told(sources)}",
                 help=f"Send them to a model that can, or say `models: {{{names[0]}: {{{key}: true}}}}` if it can.",
             )
-    windows = [_window(name, models) for name in names]
-    known = [window for window, _ in windows if window is not None]
+    windows = [window(name, models) for name in names]
+    known = [size for size, _ in windows if size is not None]
     if asked.tokens and len(known) == len(names) and asked.tokens >= max(known):
         report(
             f"the route {route!r} is for prompts of at least {asked.tokens:,} tokens, and the model {which} takes "
@@ -98,7 +98,7 @@ def upstream_models(target: Target, channel: Channel) -> tuple[str, ...]:
     return () if None in names else tuple(sorted(name for name in names if name is not None))
 
 
-def _lacks(name: str, flag: FlagName, models: Mapping[str, ModelInfo]) -> str | None:
+def lacks(name: str, flag: FlagName, models: Mapping[str, ModelInfo]) -> str | None:
     """Who says that a model lacks this ability; None if it has it, or nobody knows."""
     said, row = models.get(name), lookup(name)
     own: bool | None = None
@@ -117,7 +117,7 @@ def _lacks(name: str, flag: FlagName, models: Mapping[str, ModelInfo]) -> str | 
     return _CATALOGUE if has is False else None
 
 
-def _window(name: str, models: Mapping[str, ModelInfo]) -> tuple[int | None, str | None]:
+def window(name: str, models: Mapping[str, ModelInfo]) -> tuple[int | None, str | None]:
     """The context window of a model in tokens, if it is known, and who says so."""
     said, row = models.get(name), lookup(name)
     if said is not None and said.context_window is not None:
