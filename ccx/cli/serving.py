@@ -206,7 +206,7 @@ def _telemetry(start: Start) -> Telemetry:
     destination = STDOUT if said.log_file is None else start.loader.folder / said.log_file
     metrics = Metrics(worker=str(start.worker.number) if start.worker else "0")
     return Telemetry(
-        RequestLog(LineWriter(destination), format=log_format),
+        RequestLog(LineWriter(destination), format=log_format, redact=said.redact),
         metrics,
         events=EventLog(LineWriter(STDERR), format="text" if sys.stderr.isatty() else log_format),
         files=MetricsFiles(start.worker.metrics, metrics) if start.worker else None,

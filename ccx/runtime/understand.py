@@ -10,6 +10,7 @@ from ccx.protocols.body import Body, open_body
 from ccx.protocols.endpoints import Endpoint
 from ccx.protocols.facts import has_images, has_tools, server_tools, thinking_enabled
 from ccx.protocols.multipart import Form, is_form, open_form
+from ccx.routing.decide import Cell
 from ccx.routing.facts import NO_FIELDS, NOTHING, Axis, Facts
 from ccx.routing.table import Client
 from ccx.runtime.admission import Inbound
@@ -59,12 +60,15 @@ def understand(
             "permission",
             f"The client {client.name!r} may not use the model {model!r}; it may use: {client.models}.",
         )
-    facts = _facts(live, endpoint, inbound, client, body=body, model=model, stream=stream, counter=counter)
+    exchange.asked = cell = live.decider.cell(endpoint.protocol, model)
+    exchange.seen = facts = _facts(
+        cell, endpoint, inbound, client, body=body, model=model, stream=stream, counter=counter
+    )
     return Request(live, endpoint, inbound, client, body, facts, exchange)
 
 
 def _facts(
-    live: Live,
+    cell: Cell,
     endpoint: Endpoint,
     inbound: Inbound,
     client: Client | None,
@@ -74,9 +78,7 @@ def _facts(
     stream: bool,
     counter: TokenCounter,
 ) -> Facts:
-    protocol = endpoint.protocol
-    cell = live.decider.cell(protocol, model)
-    axes = cell.axes
+    protocol, axes = endpoint.protocol, cell.axes
     if not axes:
         return Facts(protocol, model, endpoint.operation, stream=stream)
     name, tags, direct = None, NOTHING, True

@@ -1,9 +1,10 @@
 """One request and what became of it: the record that every telemetry sink receives.
 
-Law: an `Exchange` holds names, numbers and fingerprints, never a key, a header or a part of a body beyond the model's
-name. The relay fills it while it owns the request and gives it away with `Telemetry.emit`: from then on nobody changes
-it. It is not a frozen dataclass only because building one of this size would cost more than everything else telemetry
-does while the client waits.
+Law: an `Exchange` holds names, numbers and fingerprints, never a key. Of the headers and the body it knows, beyond the
+model's name, only what a condition of the table asked for: `seen` is what the decision was made of. The relay fills it
+while it owns the request and gives it away with `Telemetry.emit`: from then on nobody changes it. It is not a frozen
+dataclass only because building one of this size would cost more than everything else telemetry does while the client
+waits.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Protocol
 
 OK: Final = "ok"
 CLIENT_GONE: Final = 499
@@ -37,6 +38,54 @@ class Attempt:
     outcome: str
     status: int | None
     seconds: float
+
+
+class Seen(Protocol):
+    """What a decision was made of; `ccx.routing.facts.Facts` is it."""
+
+    @property
+    def tokens_at_most(self) -> int | None:
+        """A bound on the tokens of the prompt; None where there is no prompt that could be counted."""
+
+    @property
+    def tools(self) -> bool:
+        """Whether tools are declared."""
+
+    @property
+    def server_tools(self) -> frozenset[str]:
+        """Tools that the upstream runs."""
+
+    @property
+    def thinking(self) -> bool:
+        """Whether thinking is enabled."""
+
+    @property
+    def images(self) -> bool:
+        """Whether images are part of the input."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Values of the headers that were asked for."""
+
+    @property
+    def body(self) -> Mapping[str, object]:
+        """Values of the body's fields that were asked for."""
+
+
+class Asked(Protocol):
+    """What of it was asked for, and so read: the rest of a `Seen` says nothing. `ccx.routing.decide.Cell` is it."""
+
+    @property
+    def axes(self) -> frozenset[str]:
+        """Kinds of facts."""
+
+    @property
+    def headers(self) -> frozenset[str]:
+        """Names of headers, in lower case; never of one that authenticates."""
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """Dotted paths in the body."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -73,6 +122,8 @@ class Exchange:
     bytes_in: int = 0
     bytes_out: int = 0
     losses: tuple[str, ...] = ()
+    seen: Seen | None = None  # None if the request was never decided on
+    asked: Asked | None = None
 
     @property
     def channel(self) -> str | None:

@@ -1,23 +1,26 @@
 """How an exchange reads in the log: as a JSON object or as a line for a person. Pure.
 
 Law: one exchange is one line, whatever a client or an upstream put into it. Strings from outside are clipped, lone
-surrogates and control characters cannot break the line or drive the terminal, and a key that does not look like a
-fingerprint is not shown.
+surrogates and control characters cannot break the line or drive the terminal, a key that does not look like a
+fingerprint is not shown, and neither is the value of a header or field that the spec names under `redact`.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
-from msgspec import Struct, field, json
+from msgspec import UNSET, Struct, UnsetType, field, json
 
-from ccx.telemetry.exchange import OK, Attempt, Exchange
+from ccx.telemetry.exchange import OK, Asked, Attempt, Exchange, Seen
 
 MAX_TEXT: Final = 256
 """Longer strings from outside (ids, model names) are clipped to this many characters."""
+
+MAX_NUMBER: Final = 2**53
+"""Numbers from here on are not exact in every reader of JSON."""
 
 _FINGERPRINT: Final = re.compile(r"[0-9a-f]{8}")
 _REDACTED: Final = "redacted"
@@ -60,6 +63,20 @@ class BytesLine(Struct, gc=False):
     sent: int = field(name="out")
 
 
+class FactsLine(Struct, gc=False, omit_defaults=True):
+    """What the decision was made of, beyond the line's other fields. What no condition asked for was not read and is
+    left out. A header or field that was looked for and is not there is null; one whose value is redacted or too long is
+    left out. `tokens_at_most` stands in for a count that the decision did not need; null means nothing to count."""
+
+    tokens_at_most: int | UnsetType | None = UNSET
+    tools: bool | UnsetType = UNSET
+    server_tools: list[str] | UnsetType = UNSET
+    thinking: bool | UnsetType = UNSET
+    images: bool | UnsetType = UNSET
+    headers: dict[str, str | None] | UnsetType = UNSET
+    body: dict[str, str | float | None] | UnsetType = UNSET
+
+
 class ExchangeLine(Struct, gc=False):
     """The JSON line of one request. Fields are never renamed or left out; what is unknown is null.
 
@@ -76,6 +93,7 @@ class ExchangeLine(Struct, gc=False):
     latency       first_byte_ms, total_ms
     bytes         in, out
     digest        of the routing table that served the request
+    facts         what the table's conditions asked for besides: see `FactsLine`; null if it never came to a decision
     """
 
     ts: str
@@ -100,6 +118,7 @@ class ExchangeLine(Struct, gc=False):
     digest: str
     finish: str | None
     losses: tuple[str, ...]
+    facts: FactsLine | None
 
 
 _encode: Final = json.Encoder().encode
@@ -133,16 +152,16 @@ def fingerprint_only(key: str | None) -> str | None:
     return key if key is None or _FINGERPRINT.fullmatch(key) else _REDACTED
 
 
-def json_line(exchange: Exchange, clock: Clock) -> bytes:
-    """The exchange as an `ExchangeLine` in JSON, with its line end."""
-    line = _structure(exchange, clock)
+def json_line(exchange: Exchange, clock: Clock, *, redact: Collection[str] = ()) -> bytes:
+    """The exchange as an `ExchangeLine` in JSON, with its line end. `redact` are names of headers and body fields."""
+    line = _structure(exchange, clock, redact)
     try:
         return _encode(line) + b"\n"
     except UnicodeEncodeError:  # a lone surrogate in a name somebody else chose
         return _encode(_encodable(line)) + b"\n"
 
 
-def _structure(x: Exchange, clock: Clock) -> ExchangeLine:
+def _structure(x: Exchange, clock: Clock, redact: Collection[str]) -> ExchangeLine:
     attempts = [_attempt(attempt) for attempt in x.attempts]
     final = attempts[-1] if attempts else None
     first = x.first_byte_seconds
@@ -177,7 +196,52 @@ def _structure(x: Exchange, clock: Clock) -> ExchangeLine:
         x.digest,
         None if x.finish is None else clip(x.finish),
         x.losses,
+        None if x.seen is None or x.asked is None else _facts(x.seen, x.asked, x.counted_tokens, redact),
     )
+
+
+def _facts(seen: Seen, asked: Asked, counted: int | None, redact: Collection[str]) -> FactsLine:
+    line, axes = FactsLine(), asked.axes
+    if not axes:
+        return line
+    if counted is None and "input_tokens" in axes:
+        bound = seen.tokens_at_most
+        if bound is None or bound < MAX_NUMBER:
+            line.tokens_at_most = bound
+    if "tools" in axes:
+        line.tools = seen.tools
+    if "server_tools" in axes:
+        line.server_tools = [clip(name) for name in sorted(seen.server_tools)]
+    if "thinking" in axes:
+        line.thinking = seen.thinking
+    if "images" in axes:
+        line.images = seen.images
+    if asked.headers:
+        found = ((name, seen.headers.get(name)) for name in sorted(asked.headers) if name not in redact)
+        line.headers = {name: value for name, value in found if value is None or len(value) <= MAX_TEXT}
+    if asked.fields:
+        line.body = _fields(seen.body, asked.fields, redact)
+    return line
+
+
+def _fields(
+    body: Mapping[str, object], paths: Collection[str], redact: Collection[str]
+) -> dict[str, str | float | None]:
+    """The values that a line can hold as they are."""
+    line: dict[str, str | float | None] = {}
+    for path in sorted(paths):
+        if path.lower() in redact:
+            continue
+        match body.get(path):
+            case None:
+                line[path] = None
+            case str() as text if len(text) <= MAX_TEXT:
+                line[path] = text
+            case int() | float() as number if -MAX_NUMBER < number < MAX_NUMBER:
+                line[path] = number
+            case _:
+                continue
+    return line
 
 
 def _attempt(a: Attempt) -> AttemptLine:
@@ -199,7 +263,8 @@ def _encodable(value: object) -> object:
             return value.encode("utf-8", "replace").decode()
         case Struct():
             names = zip(value.__struct_fields__, value.__struct_encode_fields__, strict=True)
-            return {wire: _encodable(getattr(value, name)) for name, wire in names}
+            items = ((wire, getattr(value, name)) for name, wire in names)
+            return {wire: _encodable(item) for wire, item in items if item is not UNSET}
         case Mapping():
             return {_encodable(name): _encodable(item) for name, item in value.items()}
         case list() | tuple():

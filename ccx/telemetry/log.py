@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Collection
 from contextlib import suppress
 from typing import Final, Literal, assert_never
 
@@ -29,7 +30,8 @@ SLICE: Final = 128
 class RequestLog:
     """Buffers exchanges and writes them as lines through `writer`.
 
-    `format` none keeps nothing. `colour` is for `text` only; None means when the destination is a terminal.
+    `format` none keeps nothing. `colour` is for `text` only; None means when the destination is a terminal. `redact`
+    names headers and body fields whose values are not written, in lower case.
     Not thread-safe: `emit`, `run` and `flush` belong to the thread of the event loop.
     """
 
@@ -41,6 +43,7 @@ class RequestLog:
         colour: bool | None = None,
         capacity: int = CAPACITY,
         interval: float = INTERVAL,
+        redact: Collection[str] = (),
     ) -> None:
         self.writer = writer
         self.format: LogFormat = format
@@ -52,6 +55,7 @@ class RequestLog:
         self._buffer: deque[Exchange] = deque()
         self._wake = asyncio.Event()
         self._clock = Clock()
+        self._redact = frozenset(redact)
 
     @property
     def lost(self) -> int:
@@ -111,7 +115,7 @@ class RequestLog:
             try:
                 match self.format:
                     case "json":
-                        lines.append(json_line(exchange, clock))
+                        lines.append(json_line(exchange, clock, redact=self._redact))
                     case "text":
                         lines.append(text_line(exchange, clock, colour=self.colour))
                     case "none":

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,6 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ccx.protocols.names import Protocol
+from ccx.routing.decide import Cell
+from ccx.routing.facts import Axis, Facts
 from ccx.telemetry.lines import MAX_TEXT, Clock, json_line, printable, text_line
 from tests.telemetry.records import ATTEMPT, exchange
 
@@ -69,7 +73,73 @@ def test_the_whole_line() -> None:
         "digest": "d" * 64,
         "finish": "stop",
         "losses": ["messages.0.cache"],
+        "facts": None,
     }
+
+
+ALL = Cell(
+    (),
+    frozenset(Axis),
+    headers=frozenset({"x-tier", "x-gone", "x-long", "x-hidden"}),
+    fields=frozenset({"a.b", "n", "flag", "gone", "long", "list", "huge", "Secret"}),
+)
+SEEN = Facts(
+    Protocol.MESSAGES,
+    "model",
+    tokens_at_most=900,
+    tools=True,
+    server_tools=frozenset({"web_search", "bash"}),
+    images=True,
+    headers={"x-tier": "gold", "x-long": "x" * 257, "x-hidden": "me"},
+    body={"a.b": "c", "n": 3.5, "flag": False, "long": "y" * 257, "list": [1], "huge": 2**70, "Secret": "me"},
+)
+
+
+def facts_line(seen: Facts, asked: Cell, **changes: Any) -> Any:
+    line = json_line(exchange(seen=seen, asked=asked, **changes), Clock(), redact={"x-hidden", "secret"})
+    return json.loads(line)["facts"]
+
+
+def test_the_line_tells_what_the_decision_was_made_of() -> None:
+    assert facts_line(SEEN, ALL, counted_tokens=None) == {
+        "tokens_at_most": 900,
+        "tools": True,
+        "server_tools": ["bash", "web_search"],
+        "thinking": False,
+        "images": True,
+        "headers": {"x-tier": "gold", "x-gone": None},
+        "body": {"a.b": "c", "n": 3.5, "flag": False, "gone": None},
+    }
+
+
+def test_what_was_not_asked_for_is_not_told() -> None:
+    assert facts_line(SEEN, replace(ALL, axes=frozenset(), headers=frozenset(), fields=frozenset())) == {}
+    only = replace(ALL, axes=frozenset({Axis.THINKING, Axis.CLIENT}), headers=frozenset(), fields=frozenset())
+    assert facts_line(SEEN, only) == {"thinking": False}
+
+
+@pytest.mark.parametrize(
+    ("bound", "counted", "told"),
+    [
+        (900, 120, {}),  # the count says more
+        (None, None, {"tokens_at_most": None}),  # a prompt that cannot be counted
+        (2**62 + 5, None, {}),  # no bound at all
+        (0, None, {"tokens_at_most": 0}),
+    ],
+)
+def test_a_bound_is_told_where_it_says_something(
+    bound: int | None, counted: int | None, told: dict[str, int | None]
+) -> None:
+    asked = replace(ALL, axes=frozenset({Axis.INPUT_TOKENS}), headers=frozenset(), fields=frozenset())
+    assert facts_line(replace(SEEN, tokens_at_most=bound), asked, counted_tokens=counted) == told
+
+
+@pytest.mark.parametrize("hostile", ["\ud800", "\x1b[2J", "\r\n", '"}'])
+def test_a_hostile_fact_stays_inside_its_line(hostile: str) -> None:
+    seen = replace(SEEN, headers={"x-tier": hostile}, body={"a.b": hostile}, server_tools=frozenset({hostile}))
+    line = facts_line(seen, ALL)
+    shown = hostile.replace("\ud800", "?")
+    assert (line["headers"]["x-tier"], line["body"]["a.b"], line["server_tools"]) == (shown, shown, [shown])
 
 
 def test_the_fields_do_not_depend_on_what_happened() -> None:
