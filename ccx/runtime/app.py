@@ -133,10 +133,11 @@ class App:
     def _models(self, live: Live, asked: ModelsRequest, scope: Scope) -> Response:
         shape = _shape(scope)
         try:
-            client = admit(live, scope, read_headers(scope["headers"]), today=datetime.now(UTC).date())
+            today = datetime.now(UTC).date()
+            client = admit(live, scope, read_headers(scope["headers"]), today=today)
             if asked.model is None:
                 query = scope["query_string"].decode("latin-1")
-                body = render_list(shape, cards(live, shape, client=client), query=query)
+                body = render_list(shape, cards(live, shape, client=client, today=today), query=query)
             else:
                 card = find(live, asked.model, shape, client=client)
                 if card is None:

@@ -1,14 +1,15 @@
 """The models a caller can ask for: those named in the spec, and those of the catalogue that a route would serve.
 
 A model is listed when some route of the table could take it in the asking protocol and the client may use it: what is
-listed can be asked for.
+listed can be asked for. Models of the catalogue that their provider has retired are not; deprecated ones are.
 """
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Literal
 
-from ccx.catalog.models import lookup
+from ccx.catalog.models import ANY, Model, lookup
 from ccx.catalog.models import models as catalogued
 from ccx.catalog.providers import provider
 from ccx.protocols.listing import ModelCard
@@ -26,8 +27,14 @@ _PROTOCOLS: dict[Shape, tuple[Protocol, ...]] = {
 }
 
 
-def names(table: RoutingTable) -> tuple[str, ...]:
-    """Every model name that the table or the catalogue of its channels' providers holds, sorted."""
+# Vendors by the prefix that their models have behind a provider that relays everybody's; open models are left out,
+# since relays spell them in their own ways. https://openrouter.ai/models
+_VENDORS = {"anthropic": "anthropic", "openai": "openai", "google": "google", "xai": "x-ai"}
+
+
+def names(table: RoutingTable, *, today: date | None = None) -> tuple[str, ...]:
+    """Every model name that the table or the catalogue of its channels' providers holds, sorted. With `today` those of
+    the catalogue's that are retired by then are left out; what the spec names stays."""
     found: set[str] = {info.name for info in table.models}
     for route in table.routes:
         for leaf in leaves(route.when):
@@ -41,13 +48,26 @@ def names(table: RoutingTable) -> tuple[str, ...]:
         preset = provider(channel.provider) if channel.provider else None
         if preset is not None:
             sold.add(preset.models)
-    found.update(model.id for model in catalogued() if model.provider in sold)
+    for model in catalogued():
+        if today is not None and model.retires is not None and model.retires <= today:
+            continue
+        if model.provider in sold:
+            found.add(model.id)
+        if ANY in sold and model.provider in _VENDORS:
+            found.add(f"{_VENDORS[model.provider]}/{_relayed(model)}")
     return tuple(sorted(name for name in found if "*" not in name))
 
 
-def cards(live: Live, shape: Shape, *, client: Client | None) -> list[ModelCard]:
+def _relayed(model: Model) -> str:
+    """A model's name behind a relay, which writes versions with dots."""
+    return next((alias for alias in model.aliases if alias.replace(".", "-") == model.id), model.id)
+
+
+def cards(live: Live, shape: Shape, *, client: Client | None, today: date) -> list[ModelCard]:
     """The models that this client can ask for in this shape's protocols."""
-    return [card(live, name) for name in names(live.table) if _served(live, name, shape=shape, client=client)]
+    return [
+        card(live, name) for name in names(live.table, today=today) if _served(live, name, shape=shape, client=client)
+    ]
 
 
 def find(live: Live, name: str, shape: Shape, *, client: Client | None) -> ModelCard | None:
