@@ -31,7 +31,7 @@ from ccx.runtime.live import Live
 from ccx.runtime.outbound import Outbound, is_sealed
 from ccx.runtime.relay import CutError
 from ccx.runtime.understand import Request, understand
-from ccx.telemetry.exchange import CLIENT_GONE, Exchange
+from ccx.telemetry.exchange import CLIENT_GONE, DRAINED, Exchange
 from ccx.tokens.counter import TokenCounter
 
 _CONVERTED = (Operation.GENERATE, Operation.COMPACT, Operation.EDIT)
@@ -77,10 +77,13 @@ class Proxy:
             except HttpError as error:
                 await sender.error(endpoint.protocol, error)
         except (asyncio.CancelledError, ClientGone) as error:
-            if not sender.done:
+            ours = isinstance(error, asyncio.CancelledError) and not departure.gone
+            if ours and self._gateway.draining:
+                await _cut_short(endpoint, sender, exchange)
+            elif not sender.done:
                 exchange.status = CLIENT_GONE
                 exchange.error_kind = "client_gone"
-            if isinstance(error, asyncio.CancelledError) and not departure.gone:
+            if ours:
                 raise
         except CutError:
             raise  # the upstream's fault, which the exchange tells: the server is to cut the connection
@@ -89,8 +92,8 @@ class Proxy:
             self._trouble(exchange.request_id, error)
             if sender.started:
                 raise
-            ours = GatewayError(500, "api_error", "The gateway failed to serve this request; its log has the cause.")
-            await sender.error(endpoint.protocol, ours)
+            told = GatewayError(500, "api_error", "The gateway failed to serve this request; its log has the cause.")
+            await sender.error(endpoint.protocol, told)
         finally:
             departure.stop()
             self._gateway.leave()
@@ -111,7 +114,7 @@ class Proxy:
         if self._gateway.in_flight > live.table.server.max_concurrency:
             raise GatewayError(503, "overloaded", "The gateway is serving as many requests as it may.")
         if self._gateway.draining:
-            raise GatewayError(503, "overloaded", "The gateway is stopping.", headers=(*CLOSE, (b"retry-after", b"1")))
+            raise _stopping()
         inbound = read_headers(scope["headers"])
         client = admit(live, scope, inbound, today=datetime.now(UTC).date())
         if client is not None:
@@ -203,6 +206,21 @@ class Proxy:
             count = await self._tokens(request)
         headers = [(b"content-type", b"application/json"), *receipt(request.exchange)]
         await sender.whole(200, headers, counted_answer(request.facts.protocol, count))
+
+
+def _stopping() -> GatewayError:
+    return GatewayError(503, "overloaded", "The gateway is stopping.", headers=(*CLOSE, (b"retry-after", b"1")))
+
+
+async def _cut_short(endpoint: Endpoint, sender: Sender, exchange: Exchange) -> None:
+    """The drain time is over and this process ends. A client that has been told nothing yet is told so; an answer that
+    has begun is cut with its connection."""
+    if sender.done:
+        return
+    exchange.error_kind = DRAINED
+    if not sender.started:
+        await sender.error(endpoint.protocol, _stopping())
+    exchange.status = 503
 
 
 def _only_native(decision: Decision, endpoint: Endpoint) -> Decision:

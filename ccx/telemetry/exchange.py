@@ -18,6 +18,9 @@ OK: Final = "ok"
 CLIENT_GONE: Final = 499
 """The status of an exchange whose client went away before the answer was whole (nginx's convention)."""
 
+DRAINED: Final = "drained"
+"""The kind of error of an exchange that this process cut because it was told to stop; its status is 503."""
+
 NO_TAGS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -107,7 +110,7 @@ class Exchange:
     model_asked: str | None = None
     route: str | None = None
     stream: bool = False
-    status: int = 0  # what the client got; 0 while undecided, CLIENT_GONE when it went away
+    status: int = 0  # what the client got; 0 while undecided, CLIENT_GONE when it went away, 503 when we did
     error_kind: str | None = None
     attempts: tuple[Attempt, ...] = ()
     counted_tokens: int | None = None

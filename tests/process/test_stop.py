@@ -85,6 +85,37 @@ def test_the_drain_time_is_kept(tmp_path: Path) -> None:
         assert 0.9 < time.monotonic() - told < 5
         assert ccx.event("stopped")
         assert "Traceback" not in ccx.err.text
+    [line] = ccx.out.objects()
+    assert (line["status"], line["error"]) == (503, "drained")
+
+
+def test_a_request_without_an_answer_yet_is_told_that_the_drain_is_over(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        channel = f"{{protocol: messages, base_url: 'http://127.0.0.1:{deaf.getsockname()[1]}', keys: none}}"
+        spec = DEMO.replace("channels:", "server: {drain: 1s}\nchannels:", 1).replace("{provider: demo}", channel)
+        with serving(written(tmp_path, spec)) as ccx:
+            waiting = posted(ccx, SLOW)
+            ccx.send(signal.SIGTERM)
+            answer = rest(waiting)
+            assert answer.startswith(b"HTTP/1.1 503 ")
+            assert b"overloaded_error" in answer
+            assert b"retry-after: 1" in answer
+            assert ccx.wait() == 0
+            assert "Traceback" not in ccx.err.text
+    [line] = ccx.out.objects()
+    assert (line["status"], line["error"]) == (503, "drained")
+    assert [attempt["outcome"] for attempt in line["attempts"]] == ["cancelled"]
+
+
+def test_a_client_that_leaves_during_the_drain_is_one_that_left(tmp_path: Path) -> None:
+    with serving(written(tmp_path, DEMO)) as ccx:
+        stalled = posted(ccx, {**SLOW, "model": "demo-stall-midstream"})
+        ccx.send(signal.SIGTERM)
+        ccx.event("draining")
+        stalled.close()
+        assert ccx.wait() == 0
+    [line] = ccx.out.objects()
+    assert (line["status"], line["error"]) == (499, "client_gone")
 
 
 def test_a_second_ctrl_c_does_not_wait(tmp_path: Path) -> None:
