@@ -22,13 +22,14 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Server(uvicorn.Server):
-    """`drain` is seconds; `parent` the process that this one must not outlive, if there is one."""
+    """`drain` gives seconds, asked for when the stop begins; `parent` is the process that this one must not outlive, if
+    there is one."""
 
     def __init__(
         self,
         config: uvicorn.Config,
         *,
-        drain: float,
+        drain: Callable[[], float],
         in_flight: Callable[[], int],
         on_started: Callable[[], None],
         on_draining: Callable[[], None],
@@ -40,6 +41,7 @@ class Server(uvicorn.Server):
         self._on_started = on_started
         self._on_draining = on_draining
         self._parent = parent
+        self._limit = math.inf
         self._ends = math.inf
 
     @contextlib.contextmanager
@@ -68,7 +70,8 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: object) -> None:
         """A stop signal."""
         if not self.should_exit:
-            self._ends = time.monotonic() + self._drain
+            self._limit = self._drain()
+            self._ends = time.monotonic() + self._limit
             self._on_draining()
         super().handle_exit(sig, frame)  # type: ignore[arg-type]  # the frame is passed through untouched
 
@@ -82,5 +85,5 @@ class Server(uvicorn.Server):
         if left > 0 and self._in_flight() and not self.force_exit:
             return False
         # What is left of the time is for answers that are still on their way to slow readers.
-        self.config.timeout_graceful_shutdown = max(0, math.ceil(min(left, self._drain)))
+        self.config.timeout_graceful_shutdown = max(0, math.ceil(min(left, self._limit)))
         return True

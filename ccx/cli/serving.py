@@ -24,6 +24,7 @@ from ccx import __version__
 from ccx.admin.api import connections, routes
 from ccx.catalog.models import models as catalogued
 from ccx.cli.server import Server
+from ccx.cli.supervisor import say_drain
 from ccx.routing.conditions import axis, leaves
 from ccx.routing.facts import Axis
 from ccx.routing.table import RoutingTable
@@ -146,10 +147,10 @@ async def _serve(start: Start, listener: socket.socket) -> None:
             backlog=2048,
             timeout_keep_alive=75,
         ),
-        drain=live.table.server.drain / 1000,
+        drain=lambda: gateway.live.table.server.drain / 1000,
         in_flight=lambda: gateway.in_flight,
         on_started=lambda: _say_started(start, listener, telemetry),
-        on_draining=lambda: _drain(gateway, telemetry),
+        on_draining=lambda: _drain(gateway, telemetry, start.worker),
         parent=start.worker.parent if start.worker else None,
     )
     _quiet_uvicorn(telemetry)
@@ -195,8 +196,10 @@ async def _warm_first(counter: TokenCounter, table: RoutingTable, telemetry: Tel
         telemetry.log_event("warning", what="the vocabulary could not be loaded", error=_where(error))
 
 
-def _drain(gateway: Gateway, telemetry: Telemetry) -> None:
+def _drain(gateway: Gateway, telemetry: Telemetry, worker: Worker | None) -> None:
     gateway.draining = True
+    if worker is not None:
+        say_drain(worker.metrics, worker.number, gateway.live.table.server.drain / 1000)
     telemetry.log_event("draining", in_flight=gateway.in_flight)
 
 

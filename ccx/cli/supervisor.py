@@ -25,13 +25,16 @@ START_SECONDS = 1.0
 PAUSES = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds before a worker is started again, by how often in a row it died young; then the last."""
 _TICK = 0.05
+_LOOK = 1.0
+_DRAIN = ".drain"
 _GRACE = 5.0  # seconds beyond the drain time until a worker that hangs is killed
 
 
 def supervise(arguments: Sequence[str], listener: socket.socket, *, workers: int, drain: float) -> int:
     """Run `workers` processes of `ccx serve` with these arguments until told to stop.
 
-    `drain` is seconds that workers get to finish. Returns an exit code: that of a worker that could not even start.
+    `drain` is seconds that workers get to finish, unless they say that their table gives them more. Returns an exit
+    code: that of a worker that could not even start.
     """
     with tempfile.TemporaryDirectory(prefix="ccx-workers-") as folder:
         pool = _Pool(list(arguments), listener, Path(folder), workers=workers)
@@ -114,10 +117,30 @@ class _Pool:
     def _reap(self, drain: float) -> None:
         # Told once more: one of them may have been starting while the signal was passed on.
         self.signal(signal.SIGTERM)
-        ends = time.monotonic() + drain + _GRACE
+        told = time.monotonic()
         for process in self._running.values():
-            try:
-                process.wait(max(0.1, ends - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            while True:
+                left = told + max(drain, longest_drain(self._folder)) + _GRACE - time.monotonic()
+                try:
+                    process.wait(min(max(0.1, left), _LOOK))
+                except subprocess.TimeoutExpired:
+                    if left > 0:
+                        continue
+                    process.kill()
+                    process.wait()
+                break
+
+
+def say_drain(folder: Path, number: int, seconds: float) -> None:
+    """Let the parent know how long a worker may take to finish, which the table that it serves by now decides."""
+    with contextlib.suppress(OSError):  # the parent is gone, or will be less patient
+        (folder / f"{number}{_DRAIN}").write_text(str(seconds))
+
+
+def longest_drain(folder: Path) -> float:
+    """The longest time that a worker has said; 0 if none has said any."""
+    found = [0.0]
+    for path in folder.glob(f"*{_DRAIN}"):
+        with contextlib.suppress(OSError, ValueError):
+            found.append(float(path.read_text()))
+    return max(found)

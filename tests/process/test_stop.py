@@ -89,6 +89,17 @@ def test_the_drain_time_is_kept(tmp_path: Path) -> None:
     assert (line["status"], line["error"]) == (503, "drained")
 
 
+def test_a_new_drain_time_counts_at_once(tmp_path: Path) -> None:
+    long, short = (DEMO.replace("channels:", f"server: {{drain: {n}}}\nchannels:", 1) for n in ("1h", "1s"))
+    with serving(written(tmp_path, long)) as ccx:
+        stalled = posted(ccx, {**SLOW, "model": "demo-stall-midstream"})
+        written(tmp_path, short)
+        assert ccx.event("reload_applied")["restart_needed"] == []
+        ccx.send(signal.SIGTERM)
+        rest(stalled)
+        assert ccx.wait(WITHIN) == 0
+
+
 def test_a_request_without_an_answer_yet_is_told_that_the_drain_is_over(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         channel = f"{{protocol: messages, base_url: 'http://127.0.0.1:{deaf.getsockname()[1]}', keys: none}}"
