@@ -93,7 +93,6 @@ def test_patterns_find_what_they_find_on_a_disk(repo: Repo, pattern: str) -> Non
         repo.write(name, name)
     (repo.root / "linked").symlink_to("d/e")
     (repo.root / "l.yaml").symlink_to("d/x.yaml")
-    (repo.root / "dead.yaml").symlink_to("nowhere")
     repo.commit()
     expected = [
         os.path.relpath(path, os.path.realpath(repo.root))
@@ -106,6 +105,16 @@ def test_patterns_find_what_they_find_on_a_disk(repo: Repo, pattern: str) -> Non
         found = tree.find(pattern, Path(folder))
     assert [os.path.relpath(path, folder) for path in found] == expected
     assert expected or not [n for n in glob.glob(pattern, root_dir=repo.root) if Path(repo.root / n).is_file()]
+
+
+def test_a_pattern_finds_a_link_to_nowhere_and_reading_it_fails(repo: Repo) -> None:
+    spec = repo.write("ccx.yaml", MAIN.format(include='"p*.yaml"'))
+    (repo.root / "part.yaml").symlink_to("nowhere.yaml")
+    repo.commit()
+    with Repository(repo.root).open() as repository:
+        tree = repository.tree(repository.commit("HEAD"), entry=spec)
+        assert [found.code for found in read_closure(spec, read=tree.read, names=tree).diagnostics] == ["CCX113"]
+    assert [found.code for found in read_closure(spec).diagnostics] == ["CCX113"]
 
 
 def test_links_stay_in_the_repository(repo: Repo, tmp_path: Path) -> None:
