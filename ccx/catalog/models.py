@@ -137,13 +137,35 @@ def cost(
     `input_tokens` is the whole prompt; the cache tokens are parts of it, those written for an hour counted only in
     `cache_write_1h_tokens`. Raises ValueError for a negative count, or if the parts exceed the whole.
     """
+    return charge(
+        price_at(model, input_tokens),
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        cache_read_tokens=cache_read_tokens,
+        cache_write_tokens=cache_write_tokens,
+        cache_write_1h_tokens=cache_write_1h_tokens,
+    )
+
+
+def charge(
+    price: Price,
+    *,
+    input_tokens: int,
+    output_tokens: int,
+    cache_read_tokens: int = 0,
+    cache_write_tokens: int = 0,
+    cache_write_1h_tokens: int = 0,
+) -> Decimal:
+    """What tokens cost at these prices, in USD, exactly: of one request, or of many to which the same prices apply.
+
+    The counts are as in `cost`, and so is the ValueError.
+    """
     uncached = input_tokens - cache_read_tokens - cache_write_tokens - cache_write_1h_tokens
     if min(uncached, output_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens) < 0:
         raise ValueError(
             f"impossible token counts: input {input_tokens!r} of which cache read {cache_read_tokens!r}, written "
             f"{cache_write_tokens!r} and {cache_write_1h_tokens!r} for 1h; output {output_tokens!r}"
         )
-    price = price_at(model, input_tokens)
     write = price.input if price.cache_write is None else price.cache_write
     total = (
         uncached * price.input
