@@ -12,6 +12,7 @@ from ccx.spec.conditions import Globs
 from ccx.spec.node import Listed, Name, Node, SecretSource, Short, one_or_many
 from ccx.spec.routes import Failover, RequestPolicy, Route
 from ccx.spec.scalars import Count, Duration, Money, Size
+from ccx.spec.suite import Floors, Invariant, RoutingTest
 
 VERSION = "ccx/v1"
 
@@ -237,61 +238,6 @@ class Lint(Node):
     """By rule code: {CCX203: error, CCX310: off}."""
 
 
-class RequestFacts(Node):
-    """A request in facts."""
-
-    protocol: Literal["messages", "chat", "responses", "gemini", "images", "embeddings"] = "messages"
-    """The client's protocol."""
-    model: str
-    """The model as the client writes it."""
-    input_tokens: Count = 0
-    """Size of the prompt."""
-    stream: bool = False
-    """Asks for a stream."""
-    tools: bool = False
-    """Declares tools."""
-    server_tools: tuple[str, ...] = ()
-    """Tools the provider runs."""
-    thinking: bool = False
-    """Thinking is enabled."""
-    images: bool = False
-    """Holds an image."""
-    client: str | None = None
-    """Declared client."""
-    headers: dict[str, str] = Field(default_factory=dict)
-    """Request headers."""
-    prefix: str | None = None
-    """Path prefix."""
-    body: dict[str, Any] = Field(default_factory=dict)
-    """Fields of the body that conditions ask for."""
-
-
-class Expectation(Node):
-    """What should be decided."""
-
-    route: str | None = None
-    """Name of the route."""
-    targets: tuple[str, ...] | None = None
-    """Channels in order."""
-    model: str | None = None
-    """Model sent to the first target."""
-    deny: int | None = None
-    """Status of a denial."""
-    no_route: bool = False
-    """That nothing matches."""
-
-
-class RoutingTest(Node):
-    """A routing unit test."""
-
-    name: str
-    """What it shows."""
-    request: RequestFacts
-    """The request."""
-    expect: Expectation
-    """What should come of it."""
-
-
 class Spec(Node):
     """A ccx gateway: channels, clients, routes."""
 
@@ -322,4 +268,8 @@ class Spec(Node):
     lint: Lint = Lint()
     """Severity of lint rules."""
     tests: tuple[RoutingTest, ...] = ()
-    """Routing unit tests."""
+    """Routing unit tests and drills; `ccx test` runs them."""
+    invariants: tuple[Invariant, ...] = ()
+    """What holds for every request there could be; `ccx test` proves it."""
+    coverage: Floors = Floors()
+    """Least coverage of the tests."""

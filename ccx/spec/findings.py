@@ -81,7 +81,7 @@ def _unknown_keys(error: ValidationError, path: Path, document: Any) -> Iterator
             advice = f"did you mean `{meant}`?"
             free = [one for one in free if one != meant]
             missing = [one for one in missing if one != meant]
-        elif key in _SECTIONS and key not in legal:
+        elif path and key in _SECTIONS and key not in legal:
             advice = f"`{key}` is a section of its own, at the top of the file"
         else:
             advice = f"legal here: {listed(legal)}"

@@ -2,7 +2,7 @@
 
 Included files stand before the file that includes them, in the order listed: so the routes of the main file come last,
 and a catch-all written there stays the last. `channels`, `clients` and `models` are united, a name declared twice being
-an error; `routes` and `tests` are concatenated; any other section is written in one file only.
+an error; `routes`, `tests` and `invariants` are concatenated; any other section is written in one file only.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ccx.spec.source import Closure
 from ccx.spec.wording import show
 
 UNITED: Final = frozenset({"channels", "clients", "models"})
-CONCATENATED: Final = frozenset({"routes", "tests"})
+CONCATENATED: Final = frozenset({"routes", "tests", "invariants"})
 _SINGULAR: Final = {"channels": "channel", "clients": "client", "models": "model"}
 
 

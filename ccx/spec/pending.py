@@ -42,8 +42,6 @@ PENDING: Final[tuple[Pending, ...]] = (
     Pending(("defaults", "channel", "limits"), "limits of channels", "nothing is limited"),
     Pending(("channels", "*", "keys", "limits"), "limits of keys", "nothing is limited"),
     Pending(("channels", "*", "keys", "*", "limits"), "limits of keys", "nothing is limited"),
-    Pending(("channels", "*", "breaker"), "circuit breakers", "a failing channel is asked again each time", _on),
-    Pending(("defaults", "channel", "breaker"), "circuit breakers", "a failing channel is asked again each time", _on),
     Pending(("routes", "*", "cache"), "the answer cache", "every request goes upstream"),
     Pending(("routes", "*", "to", "*", "affinity"), "affinity", "each request is balanced by itself", _on),
     Pending(
@@ -58,7 +56,6 @@ PENDING: Final[tuple[Pending, ...]] = (
     Pending(("telemetry", "usage"), "the usage store", "usage is in the request log and the metrics only"),
     Pending(("telemetry", "logs", "bodies"), "logging of bodies", "bodies are never logged", _on),
     Pending(("lint", "rules"), "severities of lint rules", "each rule has its own severity"),
-    Pending(("tests",), "routing tests", "they are checked for form and not run"),
 )
 
 

@@ -34,7 +34,6 @@ def check_references(root: Tree, *, complete: bool, excused: Collection[Path]) -
     if complete:
         yield from _channel_names(root)
         yield from _client_names(root)
-        yield from _route_names_of_tests(root)
     yield from _models(root)
     yield from _lint(root)
 
@@ -200,10 +199,6 @@ def _channel_names(root: Tree) -> Iterator[Finding]:
             model = text(under(target, "model"))
             if model is not None:
                 yield from _allowed(model, (*path, "model"), channel=channels[name], name=name)
-    for index, test in enumerate(items(under(root, "tests"))):
-        for at, name in texts(under(test, "expect", "targets"), ("tests", index, "expect", "targets")):
-            if name not in channels:
-                yield _unknown_channel(at, name, channels)
 
 
 def _unknown_channel(at: Path, name: str, channels: Mapping[str, Tree]) -> Finding:
@@ -242,25 +237,12 @@ def _client_names(root: Tree) -> Iterator[Finding]:
     for index, route in enumerate(items(under(root, "routes"))):
         for path, when in conditions(route, ("routes", index)):
             named.extend(texts(under(when, "client"), (*path, "client")))
-    for index, test in enumerate(items(under(root, "tests"))):
-        named.extend(texts(under(test, "request", "client"), ("tests", index, "request", "client")))
     for at, pattern in named:
         name = pattern.removeprefix("!")
         if "*" not in name and name not in clients:
             meant = closest(name, clients)
             advice = f"did you mean `{meant}`?" if meant else "declare it under `clients`"
             yield Finding(at, "CCX120", f"there is no client {show(name)}", help=advice, suggestion=meant)
-
-
-def _route_names_of_tests(root: Tree) -> Iterator[Finding]:
-    routes = [name for route in items(under(root, "routes")) if (name := text(under(route, "name"))) is not None]
-    for index, test in enumerate(items(under(root, "tests"))):
-        name = text(under(test, "expect", "route"))
-        if name is not None and routes and name not in routes:
-            meant = closest(name, routes)
-            advice = f"did you mean `{meant}`?" if meant else f"routes: {listed(routes)}"
-            at: Path = ("tests", index, "expect", "route")
-            yield Finding(at, "CCX129", f"there is no route {show(name)}", help=advice, suggestion=meant)
 
 
 def _models(root: Tree) -> Iterator[Finding]:

@@ -8,16 +8,23 @@ What a schema says badly (references, ranges, exactly one of) the models and `cc
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
 from ccx.spec.document import Spec
+from ccx.spec.node import Node
 from ccx.spec.scalars import COUNT_PATTERN, DURATION_PATTERN, SIZE_PATTERN
+from ccx.spec.suite import Suite
 
 SCHEMA_ID: Final = "urn:ccx:schema:v1"
 FILE_NAME: Final = "ccx.v1.json"
+SUITE_SCHEMA_ID: Final = "urn:ccx:schema:test:v1"
+SUITE_FILE_NAME: Final = "ccx-test.v1.json"
+FILE_OF: Final[Mapping[type[Node], str]] = {Spec: FILE_NAME, Suite: SUITE_FILE_NAME}
+"""The schema of each kind of file."""
 _KEPT: Final = ("title", "description", "default", "examples")
 _UNITS: Final[dict[str, tuple[tuple[int, str], ...]]] = {
     DURATION_PATTERN: ((86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")),
@@ -29,8 +36,27 @@ JsonObject = dict[str, Any]
 
 
 def generate() -> JsonObject:
-    """The schema as made from the models."""
-    raw = Spec.model_json_schema(by_alias=True, mode="validation")
+    """The schema of a spec, as made from the models."""
+    example = {
+        "version": "ccx/v1",
+        "channels": {"main": {"provider": "anthropic", "keys": {"env": "ANTHROPIC_API_KEY"}}},
+        "routes": [{"name": "default", "to": ["main"]}],
+    }
+    return _of(Spec, id=SCHEMA_ID, title="ccx gateway, ccx/v1", example=example)
+
+
+def generate_suite() -> JsonObject:
+    """The schema of a file of tests."""
+    example = {
+        "version": "ccx/v1",
+        "spec": "ccx.yaml",
+        "tests": [{"name": "Claude", "request": {"model": "claude-opus-5"}, "expect": {"target": "main"}}],
+    }
+    return _of(Suite, id=SUITE_SCHEMA_ID, title="ccx tests, ccx/v1", example=example)
+
+
+def _of(model: type[Node], *, id: str, title: str, example: JsonObject) -> JsonObject:  # noqa: A002  # the schema's `$id`
+    raw = model.model_json_schema(by_alias=True, mode="validation")
     definitions = raw.pop("$defs")
     root = _convert(raw)
     converted = {name: _convert(definitions[name]) for name in sorted(definitions)}
@@ -39,16 +65,10 @@ def generate() -> JsonObject:
             schema["properties"][name] = _described(part, converted)
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
-        "$id": SCHEMA_ID,
-        "title": "ccx gateway, ccx/v1",
+        "$id": id,
+        "title": title,
         **{key: value for key, value in root.items() if key != "title"},
-        "examples": [
-            {
-                "version": "ccx/v1",
-                "channels": {"main": {"provider": "anthropic", "keys": {"env": "ANTHROPIC_API_KEY"}}},
-                "routes": [{"name": "default", "to": ["main"]}],
-            }
-        ],
+        "examples": [example],
         "definitions": converted,
     }
 
@@ -59,15 +79,15 @@ def render(schema: JsonObject) -> str:
 
 
 @cache
-def embedded_text() -> str:
+def embedded_text(file: str = FILE_NAME) -> str:
     """The copy in the package."""
-    return files("ccx.spec").joinpath(FILE_NAME).read_text(encoding="utf-8")
+    return files("ccx.spec").joinpath(file).read_text(encoding="utf-8")
 
 
 @cache
-def embedded() -> JsonObject:
+def embedded(file: str = FILE_NAME) -> JsonObject:
     """The copy in the package, parsed. Not to be changed."""
-    schema: JsonObject = json.loads(embedded_text())
+    schema: JsonObject = json.loads(embedded_text(file))
     return schema
 
 
@@ -158,13 +178,14 @@ def _written(value: int, pattern: str | None) -> int | str:
     return value
 
 
-def write(repository: Path) -> tuple[Path, Path]:
-    """Write both copies in a checkout; returns their paths. Raises OSError."""
-    text = render(generate())
-    targets = (repository / "schema" / FILE_NAME, repository / "ccx" / "spec" / FILE_NAME)
-    for target in targets:
-        target.write_text(text, encoding="utf-8")
-    return targets
+def write(repository: Path) -> tuple[Path, ...]:
+    """Write both copies of both schemas in a checkout; returns their paths. Raises OSError."""
+    written = []
+    for file, schema in ((FILE_NAME, generate()), (SUITE_FILE_NAME, generate_suite())):
+        for folder in (repository / "schema", repository / "ccx" / "spec"):
+            (folder / file).write_text(render(schema), encoding="utf-8")
+            written.append(folder / file)
+    return tuple(written)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Whether the document has the shape of a spec, by the JSON Schema and by the models, as one list of findings.
+"""Whether a document has the shape of a spec or of a file of tests, by the JSON Schema and by the models, in one list.
 
 The schema says best which key is unknown or missing and which kind of value is wrong; the models say best why a scalar
 is none of its type. Both look at everything; where both speak of one place the better words are kept, so that one
@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 from jsonschema import Draft7Validator
 from pydantic import ValidationError
@@ -23,31 +23,49 @@ from ccx.spec.document import VERSION, Spec
 from ccx.spec.finding import Finding
 from ccx.spec.findings import explain
 from ccx.spec.locations import Tree
+from ccx.spec.node import Node
 from ccx.spec.scalars import EmptyRange
-from ccx.spec.schema import embedded
+from ccx.spec.schema import FILE_OF, embedded
+from ccx.spec.suite import Suite
 from ccx.spec.wording import show
 
 _SCHEMA_SAYS: Final = frozenset({"extra_forbidden", "missing", "literal_error"})
-_ENTRIES: Final = {"routes": "Route", "tests": "RoutingTest", "channels": "Channel", "clients": "Client"}
+_ENTRIES: Final = {
+    "routes": "Route",
+    "tests": "RoutingTest",
+    "invariants": "Invariant",
+    "channels": "Channel",
+    "clients": "Client",
+}
+N = TypeVar("N", bound=Node)
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(Generic[N]):
     """The outcome: the model where there is one, the findings, and the digests of the entries that are good."""
 
-    spec: Spec | None
+    spec: N | None
     findings: tuple[Finding, ...]
     good: frozenset[bytes]
 
 
-def check_shape(root: Tree, *, good: frozenset[bytes] = frozenset()) -> Shape:
-    """Check a document. `good` are entries that the schema has passed before."""
+def check_shape(root: Tree, *, good: frozenset[bytes] = frozenset()) -> Shape[Spec]:
+    """Check a spec. `good` are entries that the schema has passed before."""
+    return _check(root, Spec, good=good)
+
+
+def check_suite_shape(root: Tree) -> Shape[Suite]:
+    """Check a file of tests."""
+    return _check(root, Suite, good=frozenset())
+
+
+def _check(root: Tree, model: type[N], *, good: frozenset[bytes]) -> Shape[N]:
     document = root.value()
     if not isinstance(document, dict):
         raise TypeError("a document is a mapping")
     document.setdefault("version", VERSION)  # a missing one is reported before all else
-    findings, passed = _by_schema(document, good=good)
-    spec, raised = _by_models(document)
+    findings, passed = _by_schema(document, FILE_OF[model], good=good)
+    spec, raised = _by_models(document, model)
     shaped = bool(findings)
     for one in raised:
         if shaped and (one["type"] in _SCHEMA_SAYS or one["type"].endswith("_type")):
@@ -59,13 +77,17 @@ def check_shape(root: Tree, *, good: frozenset[bytes] = frozenset()) -> Shape:
     return Shape(spec if not findings else None, tuple(findings), passed)
 
 
-def _by_schema(document: dict[str, Any], *, good: frozenset[bytes]) -> tuple[list[Finding], frozenset[bytes]]:
+def _by_schema(
+    document: dict[str, Any], file: str, *, good: frozenset[bytes]
+) -> tuple[list[Finding], frozenset[bytes]]:
     findings: list[Finding] = []
     passed: set[bytes] = set()
-    frame, entry_of = _validators()
+    frame, entry_of = _validators(file)
     for error in frame.iter_errors(document):
         findings.extend(explain(error, (), document))
     for section, path, entry in _entries(document):
+        if section not in entry_of:
+            continue  # an unknown section of this kind of file, which the frame has named
         mark = hashlib.blake2b(f"{section}\0{entry!r}".encode(), digest_size=16).digest()
         if mark in good:
             passed.add(mark)
@@ -88,11 +110,11 @@ def _entries(document: Mapping[str, Any]) -> Iterator[tuple[str, Path, Any]]:
 
 
 @cache
-def _validators() -> tuple[Draft7Validator, Mapping[str, Draft7Validator]]:
+def _validators(file: str) -> tuple[Draft7Validator, Mapping[str, Draft7Validator]]:
     """The schema in two parts, which together are the whole: the frame, and the entries of the large sections."""
-    schema = embedded()
+    schema = embedded(file)
     properties = dict(schema["properties"])
-    for section in _ENTRIES:
+    for section in _ENTRIES.keys() & properties.keys():
         inner = "items" if properties[section]["type"] == "array" else "additionalProperties"
         properties[section] = {**properties[section], inner: {}}
     frame = Draft7Validator({**schema, "properties": properties})
@@ -101,13 +123,14 @@ def _validators() -> tuple[Draft7Validator, Mapping[str, Draft7Validator]]:
             {"definitions": schema["definitions"], "allOf": [{"$ref": f"#/definitions/{definition}"}]}
         )
         for section, definition in _ENTRIES.items()
+        if section in properties
     }
     return frame, entry_of
 
 
-def _by_models(document: dict[str, Any]) -> tuple[Spec | None, list[ErrorDetails]]:
+def _by_models(document: dict[str, Any], model: type[N]) -> tuple[N | None, list[ErrorDetails]]:
     try:
-        return Spec.model_validate(document), []
+        return model.model_validate(document), []
     except ValidationError as error:
         return None, error.errors(include_url=False, include_input=False)
 

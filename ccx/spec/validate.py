@@ -27,6 +27,7 @@ from ccx.spec.pending import check_pending
 from ccx.spec.references import check_references
 from ccx.spec.shape import Shape, check_shape
 from ccx.spec.source import DISK, Closure, Names, Read, read_closure, read_file
+from ccx.spec.suite_references import check_suite
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ def load(
     root, wrong = merge(closure)
     locations = Locations(root)
     secrets = find_secrets(root) if root is not None else InlineSecrets((), frozenset(), ())
-    shape: Shape | None = None
+    shape: Shape[Spec] | None = None
     if readable:
         found.extend(wrong)
         found.extend(secrets.diagnostics)
@@ -97,7 +98,7 @@ def _pointers(found: Collection[Diagnostic]) -> list[str]:
 
 def _findings(
     root: Tree,
-    shape: Shape,
+    shape: Shape[Spec],
     secrets: InlineSecrets,
     *,
     closure: Closure,
@@ -116,6 +117,7 @@ def _findings(
     findings = [
         *shaped,
         *check_references(root, complete=closure.complete, excused=excused),
+        *check_suite(root, complete=closure.complete),
         *check_exposure(root),
         *check_pending(root),
     ]

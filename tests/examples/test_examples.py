@@ -17,7 +17,8 @@ from ccx.protocols.names import Protocol
 from ccx.routing.compile import Compiled, compile_spec
 from ccx.routing.decide import Decider, Decision
 from ccx.routing.facts import Facts
-from ccx.spec.document import RoutingTest, Spec
+from ccx.spec.document import Spec
+from ccx.spec.suite import RoutingTest
 from ccx.spec.validate import Loaded, load
 from ccx.upstream.demo.app import DemoApp
 from tests.examples.serving import ENTRIES, EXAMPLES, copied, key_of, name_of, served

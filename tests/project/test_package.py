@@ -23,6 +23,7 @@ DATA = {
     "ccx/catalog/data/models/anthropic.toml",
     "ccx/py.typed",
     "ccx/spec/ccx.v1.json",
+    "ccx/spec/ccx-test.v1.json",
     "ccx/tokens/o200k_base.NOTICE",
     "ccx/tokens/o200k_base.xz",
 }

@@ -13,7 +13,16 @@ from jsonschema import Draft7Validator
 
 from ccx.spec.document import Spec
 from ccx.spec.locations import Tree
-from ccx.spec.schema import FILE_NAME, embedded, embedded_text, generate, render
+from ccx.spec.schema import (
+    FILE_NAME,
+    SUITE_FILE_NAME,
+    JsonObject,
+    embedded,
+    embedded_text,
+    generate,
+    generate_suite,
+    render,
+)
 from ccx.spec.shape import check_shape
 from ccx.spec.validate import load
 
@@ -22,9 +31,19 @@ SCHEMA = Draft7Validator(embedded())
 REFRESH = "run: python -m ccx.spec.schema"
 
 
-def test_both_copies_are_fresh() -> None:
-    assert embedded_text() == render(generate()), REFRESH
-    assert (REPOSITORY / "schema" / FILE_NAME).read_text(encoding="utf-8") == embedded_text(), REFRESH
+@pytest.mark.parametrize(("file", "schema"), [(FILE_NAME, generate()), (SUITE_FILE_NAME, generate_suite())])
+def test_both_copies_are_fresh(file: str, schema: JsonObject) -> None:
+    assert embedded_text(file) == render(schema), REFRESH
+    assert (REPOSITORY / "schema" / file).read_text(encoding="utf-8") == embedded_text(file), REFRESH
+
+
+def test_a_test_file_says_what_a_spec_says() -> None:
+    ours, theirs = embedded(SUITE_FILE_NAME), embedded()
+    Draft7Validator.check_schema(ours)
+    assert {**theirs["definitions"], **ours["definitions"]} == theirs["definitions"]
+    for section in ("tests", "invariants", "coverage"):
+        assert ours["properties"][section].get("items") == theirs["properties"][section].get("items")
+    assert list(Draft7Validator(ours).iter_errors(ours["examples"][0])) == []
 
 
 def test_it_is_a_legal_draft_07_schema_without_later_words() -> None:

@@ -238,7 +238,7 @@ PLACES = [
     "channels: {a: {provider: demo}}\nclients: {c: {key: S}}",
     "channels: {a: {provider: demo}}\nclients: {c: {key: [S]}}",
     "channels: {a: {provider: demo}}\n"
-    "tests: [{name: t, request: {model: m, headers: {authorization: Bearer S}}, expect: {}}]",
+    "tests: [{name: t, request: {model: m, headers: {authorization: Bearer S}}, expect: {target: a}}]",
     "channels:\n  a:\n    provider: demo\n    keys: >-\n      S\n",
     "channels: {a: {provider: demo, keys: &k S}, b: {provider: demo, keys: *k}}",
 ]
