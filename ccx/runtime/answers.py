@@ -24,6 +24,9 @@ KINDS: dict[int, ErrorKind] = {
     529: "overloaded",
 }
 
+WHOLE_BYTES = 256 * 1024
+"""Bytes of a body that are sent at once."""
+
 # Not relayed: what belongs to the upstream's hop or host, and what would tie our clients to one another.
 _KEPT_BACK = HOP_BY_HOP | {b"alt-svc", b"content-length", b"set-cookie", b"strict-transport-security"}
 
@@ -91,8 +94,15 @@ class Sender:
         exchange.first_byte_seconds = time.perf_counter() - self._started
         exchange.bytes_out = len(body)
         await self.start(status, headers)
+        rest: bytes | memoryview = body
+        if len(body) > WHOLE_BYTES:
+            # What a transport cannot send at once it copies: a large body goes at the pace of who reads it.
+            rest = memoryview(body)
+            while len(rest) > WHOLE_BYTES:
+                await self._send({"type": "http.response.body", "body": rest[:WHOLE_BYTES], "more_body": True})
+                rest = rest[WHOLE_BYTES:]
         self.done = True
-        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+        await self._send({"type": "http.response.body", "body": rest, "more_body": False})
 
     async def error(self, protocol: Protocol, error: HttpError) -> None:
         exchange = self._exchange

@@ -19,7 +19,7 @@ from ccx.protocols.failures import read_error
 from ccx.protocols.names import Operation, Protocol
 from ccx.protocols.observe import Observation, StreamObserver, observe_body
 from ccx.routing.decide import Choice
-from ccx.runtime.encoded import Decoder, decoder_for
+from ccx.runtime.encoded import Decoder, Unreadable, decoder_for, worked
 from ccx.runtime.live import LiveKey, Upstream
 from ccx.upstream.credentials import auth_headers, redact
 from ccx.upstream.outcome import FailureClass, classify, classify_exception, retry_after, retry_after_body
@@ -55,6 +55,7 @@ class Answer:
     observation: Observation | None
     events: bool = False
     plain: bytes = b""  # of a whole answer: without its compression
+    unread: BadReply | None = None  # why an answer that may be in order was not looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +150,9 @@ async def _refused(reply: Reply) -> _Refusal:
     body = await reply.read(ERROR_BYTES)
     headers = reply.headers
     decoder = decoder_for(headers, limit=ERROR_BYTES)
-    if decoder is not None:
-        body = decoder.feed(body)
+    if decoder is not None and decoder.known:
+        unpack, packed = decoder.feed, body
+        body = await worked(len(packed), lambda: unpack(packed), packed=True)
         headers = [header for header in headers if header[0] != b"content-encoding"]
     return _Refusal(reply.status, headers, body)
 
@@ -169,6 +171,8 @@ async def _hold(reply: Reply, outgoing: Outgoing, *, begun: float, first_byte: f
 async def _hold_stream(reply: Reply, protocol: Protocol) -> Answer | _Refusal:
     observer = StreamObserver(protocol)
     decoder = decoder_for(reply.headers)
+    if decoder is not None and not decoder.known:
+        return Answer(reply.status, reply.headers, [], reply, None, decoder, None)
     held: list[bytes] = []
     size = 0
     while not observer.meaningful:
@@ -180,7 +184,7 @@ async def _hold_stream(reply: Reply, protocol: Protocol) -> Answer | _Refusal:
             break
         held.append(chunk)
         size += len(chunk)
-        observer.feed(chunk if decoder is None else decoder.feed(chunk))
+        await observe(observer, decoder, chunk)
         if observer.error is not None and not observer.meaningful:
             reply.abort()
             return _Refusal(reply.status, reply.headers, observer.error)
@@ -201,10 +205,10 @@ async def _hold_body(reply: Reply, outgoing: Outgoing, *, json: bool) -> Answer:
     while size <= HOLD_BYTES:
         chunk = await reply.next()
         if not chunk:
-            return _whole(reply, b"".join(held), endpoint, json=json)
+            return await _whole(reply, b"".join(held), endpoint, json=json)
         held.append(chunk)
         size += len(chunk)
-    return Answer(reply.status, reply.headers, held, reply, None, None, None)
+    return Answer(reply.status, reply.headers, held, reply, None, decoder_for(reply.headers), None)
 
 
 async def _hold_array(reply: Reply, protocol: Protocol) -> Answer:
@@ -214,13 +218,35 @@ async def _hold_array(reply: Reply, protocol: Protocol) -> Answer:
         raise BadReply("the reply is empty", stage="body")
     observer = StreamObserver(protocol)
     decoder = decoder_for(reply.headers)
-    observer.feed(first if decoder is None else decoder.feed(first))
+    if decoder is not None and not decoder.known:
+        return Answer(reply.status, reply.headers, [first], reply, None, decoder, None)
+    await observe(observer, decoder, first)
     return Answer(reply.status, reply.headers, [first], reply, observer, decoder, None)
 
 
-def _whole(reply: Reply, body: bytes, endpoint: Endpoint, *, json: bool) -> Answer:
-    plain = body
+async def observe(observer: StreamObserver, decoder: Decoder | None, chunk: bytes) -> None:
+    """Let an observer read a piece of a stream. Raises BadReply where it cannot be unpacked."""
+    if decoder is None:
+        observer.feed(chunk)
+    else:
+        unpack = decoder.feed
+        await asyncio.to_thread(lambda: observer.feed(unpack(chunk)))
+
+
+async def _whole(reply: Reply, body: bytes, endpoint: Endpoint, *, json: bool) -> Answer:
     decoder = decoder_for(reply.headers)
+    try:
+        return await worked(
+            len(body),
+            lambda: _looked_at(reply, body, endpoint, decoder, json=json),
+            packed=decoder is not None,
+        )
+    except Unreadable as error:
+        return Answer(reply.status, reply.headers, [body], None, None, decoder, None, unread=error)
+
+
+def _looked_at(reply: Reply, body: bytes, endpoint: Endpoint, decoder: Decoder | None, *, json: bool) -> Answer:
+    plain = body
     if decoder is not None:
         plain = decoder.feed(body)
         if not decoder.complete:

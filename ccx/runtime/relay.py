@@ -12,9 +12,12 @@ from ccx.protocols.endpoints import Endpoint
 from ccx.protocols.failures import render_stream_error
 from ccx.protocols.observe import Observation
 from ccx.runtime.answers import Sender, receipt, reply_headers
-from ccx.runtime.attempt import Answer
+from ccx.runtime.attempt import Answer, observe
 from ccx.telemetry.exchange import OK, Exchange
 from ccx.upstream.reply import Header, Reply
+
+USAGE_UNKNOWN = "usage_unknown"
+"""Among the losses of an exchange: the answer passed through unread, being too large or packed in an unknown way."""
 
 
 class CutError(Exception):
@@ -52,6 +55,8 @@ async def relay(endpoint: Endpoint, answer: Answer, exchange: Exchange, sender: 
     """
     headers = reply_headers(answer.headers)
     headers += receipt(exchange, status=answer.status)
+    if answer.reply is None or answer.observer is None:
+        unobserved(exchange, answer.observation)
     if answer.reply is None:
         note(exchange, answer.observation)
         await sender.whole(answer.status, headers, answer.held[0])
@@ -91,7 +96,12 @@ async def _stream(
         else:
             while chunk := await reply.next():
                 if observer is not None:
-                    observer.feed(chunk if decoder is None else decoder.feed(chunk))
+                    try:
+                        await observe(observer, decoder, chunk)
+                    except BadReply:
+                        # Reading along ends here; the relay goes on without it.
+                        observer = answer.observer = None
+                        unobserved(exchange, None)
                 await sender.piece(chunk)
         if observer is not None:
             observer.end()
@@ -121,6 +131,12 @@ async def _stream(
         exchange.error_kind = "upstream_stream_error"
         return "server_error"
     return OK
+
+
+def unobserved(exchange: Exchange, observation: Observation | None) -> None:
+    """Declare in the exchange that an answer was not read along: what the upstream told of usage is unknown here."""
+    if observation is None:
+        exchange.losses = tuple(sorted({*exchange.losses, USAGE_UNKNOWN}))
 
 
 def note(exchange: Exchange, observation: Observation | None) -> None:

@@ -8,18 +8,20 @@ failure like any other. In silent stretches the client's protocol's keep-alive i
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import dataclass
 
-from ccx.errors import UpstreamError
+from ccx.errors import BadReply, UpstreamError
 from ccx.protocols.conversion import CODECS
 from ccx.protocols.endpoints import Endpoint
 from ccx.protocols.failures import keepalive
 from ccx.protocols.names import Operation, Protocol
 from ccx.protocols.observe import observe_body
 from ccx.runtime.answers import Sender, receipt, reply_headers
-from ccx.runtime.attempt import Answer
+from ccx.runtime.attempt import Answer, observe
 from ccx.runtime.convert import Conversion, Converted, folded
 from ccx.runtime.drawing import Drawing
+from ccx.runtime.encoded import decoder_for, worked
 from ccx.runtime.relay import note
 from ccx.telemetry.exchange import OK, Exchange
 from ccx.upstream.reply import Header
@@ -27,6 +29,7 @@ from ccx.upstream.reply import Header
 MAX_WHOLE = 64 * 1024 * 1024
 SILENCE = 15.0
 _CONTENT = (b"content-", b"transfer-")
+_EVENTS = re.compile(rb"text/event-stream", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +43,10 @@ class Whole:
 async def drawn_whole(answer: Answer, drawing: Drawing) -> Whole:
     """The client's body for an answer with images. Raises UpstreamError where the answer breaks off or is none, and
     ClientError where the provider declined."""
-    plain = answer.plain if answer.reply is None else await _rest(answer)
+    plain = await _rest(answer)
     if answer.observation is None:
         # Most images are larger than what is held back and looked at.
-        answer.observation = observe_body(Protocol.GEMINI, Operation.GENERATE, plain)
+        answer.observation = await worked(len(plain), lambda: observe_body(Protocol.GEMINI, Operation.GENERATE, plain))
     return Whole(*await drawing.answer(plain))
 
 
@@ -53,24 +56,44 @@ async def convert_whole(answer: Answer, conversion: Conversion, converted: Conve
     Raises UpstreamError where the answer breaks off or is none.
     """
     codec = CODECS[spoken]
-    if answer.events:
-        if conversion.stream:
-            return None
+    if answer.events and conversion.stream:
+        return None
+    if answer.events or any(name == b"content-type" and _EVENTS.match(value) for name, value in answer.headers):
         chunks = await _rest(answer)
-        return Whole(*conversion.whole(folded(chunks, codec, converted.context)))
-    plain = answer.plain if answer.reply is None else await _rest(answer)
+        give = conversion.streamed if conversion.stream else conversion.whole
+        return Whole(*await worked(len(chunks), lambda: give(folded(chunks, codec, converted.context))))
+    plain = await _rest(answer)
+    if answer.observation is None and answer.observer is None:
+        answer.observation = await worked(len(plain), lambda: observe_body(spoken, Operation.GENERATE, plain))
     return Whole(*await conversion.answer(plain, codec, converted.context))
 
 
 async def _rest(answer: Answer) -> bytes:
-    """All of an answer, plain."""
-    held = b"".join(answer.held)
-    rest = await answer.reply.read(MAX_WHOLE) if answer.reply is not None else b""
-    plain = held + rest
+    """All of an answer, plain. Raises UpstreamError where it breaks off or cannot be read."""
+    if answer.unread is not None:
+        raise answer.unread
+    if answer.reply is None:
+        return answer.plain
+    pieces = answer.held
+    size = sum(map(len, pieces))
+    while piece := await answer.reply.next():
+        size += len(piece)
+        if size > MAX_WHOLE:
+            raise BadReply(f"the reply's body is larger than {MAX_WHOLE} bytes", stage="body")
+        pieces.append(piece)
+        if answer.observer is not None:
+            await observe(answer.observer, answer.decoder, piece)
     if answer.observer is not None:
-        answer.observer.feed(rest)
         answer.observer.end()
-    return plain if answer.decoder is None else answer.decoder.feed(plain)
+    found = b"".join(pieces)
+    # Not the one that reads along, which is somewhere in the middle.
+    decoder = decoder_for(answer.headers)
+    if decoder is None:
+        return found
+    plain = await worked(size, lambda: decoder.feed(found), packed=True)
+    if not decoder.complete:
+        raise BadReply("the compressed reply ends before its end", stage="body")
+    return plain
 
 
 async def send_whole(
