@@ -9,11 +9,10 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from ccx.errors import ClientError, ErrorKind, GatewayError, UpstreamError
-from ccx.routing.decide import Choice, Decision, Step
-from ccx.routing.select import order, pick_key
+from ccx.routing.decide import Decision
 from ccx.routing.table import Route
 from ccx.runtime.answers import KINDS, Sender, receipt, reply_headers
 from ccx.runtime.attempt import Answer, Failure, Outgoing, attempt, build_call
@@ -23,8 +22,10 @@ from ccx.runtime.live import Upstream
 from ccx.runtime.outbound import Outbound, Prepared
 from ccx.runtime.relay import relay
 from ccx.runtime.schedule import Move, Schedule
+from ccx.runtime.selecting import Selector, verdict_of
 from ccx.runtime.translate import convert_whole, drawn_whole, send_stream, send_whole
 from ccx.runtime.understand import Request
+from ccx.state.health import Health
 from ccx.state.memory import MemoryState
 from ccx.telemetry.exchange import OK, Attempt
 from ccx.upstream.outcome import FailureClass, classify_exception, usefulness
@@ -67,31 +68,29 @@ async def serve_from_upstreams(
     outbound: Outbound,
     *,
     state: MemoryState,
+    health: Health,
     sender: Sender,
 ) -> list[Failure]:
     """Try the decision's targets until one answers, and relay that. Returns the failures if none did.
 
-    Raises GatewayError 400 where every target would lose something that the route does not allow to be lost, and
-    ClientError where the request can be converted for none.
+    Raises GatewayError 400 where every target would lose something that the route does not allow to be lost, 503 where
+    every target is drained, and ClientError where the request can be converted for none.
     """
     live = request.live
     now = asyncio.get_running_loop().time
-
-    def arranged(step: Step) -> tuple[Choice, ...]:
-        return order(step, view=state, rng=random.random)
-
-    def keys(choice: Choice) -> tuple[int, ...]:
-        upstream = live.upstreams[choice.channel.name]
-        return pick_key(upstream.channel, tuple((k.fingerprint, k.weight) for k in upstream.keys), view=state)
-
+    selector = Selector(live, state=state, health=health, now=now)
+    steps = selector.steps(decision.steps)
+    if not steps:
+        raise GatewayError(503, "overloaded", f"Every target of route {route.name!r} is drained for the moment.")
     schedule = Schedule(
-        decision.steps,
+        steps,
         route.failover,
-        order=arranged,
-        keys=keys,
+        order=selector.arranged,
+        keys=selector.keys,
         random=random.random,
         started=now(),
     )
+    attempts = _Attempts(request, outbound, selector, state, health, sender)
     failures: list[Failure] = []
     losing: list[str] = []
     refused: ClientError | None = None
@@ -110,29 +109,14 @@ async def serve_from_upstreams(
             continue
         if move.wait:
             await asyncio.sleep(move.wait)
-        upstream = live.upstreams[move.choice.channel.name]
-        timeouts = _timeouts(upstream, stream=prepared.outgoing.stream, remaining=schedule.ends - now())
-        failure = await _one(
-            request,
-            move,
-            upstream,
-            prepared,
-            timeouts,
-            conversion=outbound.conversion,
-            state=state,
-            sender=sender,
+        timeouts = _timeouts(
+            live.upstreams[move.choice.channel.name],
+            stream=prepared.outgoing.stream,
+            remaining=schedule.ends - now(),
         )
+        failure = await attempts.make(move, prepared, timeouts)
         if failure is not None and outbound.summarises_instead(move.choice, failure.status):
-            failure = await _one(
-                request,
-                move,
-                upstream,
-                await outbound.prepared(move.choice),
-                timeouts,
-                conversion=outbound.conversion,
-                state=state,
-                sender=sender,
-            )
+            failure = await attempts.make(move, await outbound.prepared(move.choice), timeouts)
             if failure is None:
                 outbound.summarised(move.choice)
         if failure is None:
@@ -147,56 +131,69 @@ async def serve_from_upstreams(
     return failures
 
 
-async def _one(
-    request: Request,
-    move: Move,
-    upstream: Upstream,
-    prepared: Prepared,
-    timeouts: Timeouts,
-    *,
-    conversion: Conversion | Drawing | None,
-    state: MemoryState,
-    sender: Sender,
-) -> Failure | None:
-    """Make one attempt; relay its answer, or return its failure."""
-    choice, exchange = move.choice, request.exchange
-    key = upstream.keys[move.key] if move.key is not None else None
-    channel, print_ = choice.channel.name, key.fingerprint if key else None
-    outgoing, converted = prepared.outgoing, prepared.converted
-    call = build_call(upstream, choice, key, outgoing=outgoing, timeouts=timeouts)
-    before = exchange.attempts
-    record = Attempt(channel, choice.surface.protocol.value, choice.model or "", print_, OK, None, 0.0)
-    outcome, status, begun = "cancelled", None, time.perf_counter()
-    state.begin(channel, print_)
-    try:
-        found = await attempt(upstream, choice, key, call=call, outgoing=outgoing, now=time.time())
-        if isinstance(found, Failure):
-            outcome, status = found.failure, found.status
-            return found
-        status = found.status
-        exchange.attempts = (*before, record)
-        exchange.losses = prepared.losses
-        if converted is None or conversion is None:
-            outcome = await relay(outgoing.endpoint, found, exchange, sender)
+@dataclass(frozen=True, slots=True)
+class _Attempts:
+    """The attempts of one request, made one at a time."""
+
+    request: Request
+    outbound: Outbound
+    selector: Selector
+    state: MemoryState
+    health: Health
+    sender: Sender
+
+    async def make(self, move: Move, prepared: Prepared, timeouts: Timeouts) -> Failure | None:
+        """Make one attempt; relay its answer, or return its failure."""
+        choice, exchange, clock = move.choice, self.request.exchange, asyncio.get_running_loop().time
+        upstream = self.request.live.upstreams[choice.channel.name]
+        key = upstream.keys[move.key] if move.key is not None else None
+        channel, print_ = choice.channel.name, key.fingerprint if key else None
+        outgoing = prepared.outgoing
+        call = build_call(upstream, choice, key, outgoing=outgoing, timeouts=timeouts)
+        before = exchange.attempts
+        record = Attempt(channel, choice.surface.protocol.value, choice.model or "", print_, OK, None, 0.0)
+        outcome, status, wait, begun = "cancelled", None, None, time.perf_counter()
+        target = self.selector.target(choice, move.key)
+        held = self.health.enter(target, clock())
+        self.state.begin(channel, print_)
+        try:
+            found = await attempt(upstream, choice, key, call=call, outgoing=outgoing, now=time.time())
+            if isinstance(found, Failure):
+                outcome, status, wait = found.failure, found.status, found.retry_after
+                return found
+            status = found.status
+            if held.ticket is not None and held.ticket.probe:
+                # It has begun to answer: nobody need wait for the end of a long stream. What follows counts anew.
+                self.health.leave(held, "passed", now=clock())
+                held = self.health.enter(target, clock())
+            exchange.attempts = (*before, record)
+            exchange.losses = prepared.losses
+            outcome = await self._relayed(found, prepared)
             return None
+        except ClientError as error:
+            # Declined in an answer that was otherwise in order: an error like any other in the client's protocol.
+            outcome = "content_filter"
+            return Failure("content_filter", error.message, status=error.status, protocol=choice.surface.protocol)
+        except UpstreamError as error:
+            # A converted answer that turned out to be none, before any of it was shown.
+            outcome = classify_exception(error)
+            return Failure(outcome, str(error), status=None)
+        finally:
+            self.state.end(channel, print_)
+            verdict, cause = verdict_of(outcome)
+            self.health.leave(held, verdict, now=clock(), cause=cause, wait=wait)
+            seconds = time.perf_counter() - begun
+            done = Attempt(channel, record.protocol, record.model, print_, outcome, status, seconds)
+            exchange.attempts = (*before, done)
+
+    async def _relayed(self, found: Answer, prepared: Prepared) -> str:
+        """Give the client an answer; the attempt's outcome."""
+        request, conversion, converted = self.request, self.outbound.conversion, prepared.converted
+        if converted is None or conversion is None:
+            return await relay(prepared.outgoing.endpoint, found, request.exchange, self.sender)
         if isinstance(conversion, Drawing):
-            outcome = await _drawn(request, found, conversion, sender=sender)
-        else:
-            outcome = await _translated(request, found, conversion, converted, outgoing=outgoing, sender=sender)
-        return None
-    except ClientError as error:
-        # Declined in an answer that was otherwise in order: an error like any other in the client's protocol.
-        outcome = "content_filter"
-        return Failure("content_filter", error.message, status=error.status, protocol=choice.surface.protocol)
-    except UpstreamError as error:
-        # A converted answer that turned out to be none, before any of it was shown.
-        outcome = classify_exception(error)
-        return Failure(outcome, str(error), status=None)
-    finally:
-        state.end(channel, print_)
-        seconds = time.perf_counter() - begun
-        done = Attempt(channel, record.protocol, record.model, print_, outcome, status, seconds)
-        exchange.attempts = (*before, done)
+            return await _drawn(request, found, conversion, sender=self.sender)
+        return await _translated(request, found, conversion, converted, outgoing=prepared.outgoing, sender=self.sender)
 
 
 async def _translated(

@@ -11,6 +11,8 @@ from collections.abc import Callable
 
 from ccx.routing.select import stable_ids
 from ccx.runtime.live import Live, retired
+from ccx.runtime.selecting import cares
+from ccx.state.health import Health
 from ccx.state.memory import MemoryState
 from ccx.state.responses import MemoryResponses, ResponseStore
 from ccx.upstream.reply import Engine
@@ -21,6 +23,8 @@ class Gateway:
 
     def __init__(self, live: Live) -> None:
         self.state = MemoryState()
+        self.health = Health()
+        self.health.configure(cares(live.table))
         self.responses: ResponseStore = MemoryResponses()
         self.in_flight = 0
         self.draining = False
@@ -45,6 +49,7 @@ class Gateway:
         """Make a prepared table the live one; drain what only the old one used."""
         old, self._live = self._live, live
         self.state.retain(stable_ids(live.table))
+        self.health.configure(cares(live.table))
         for engine in retired(old, live):
             self._close(engine)
         if self.on_commit is not None:
