@@ -150,6 +150,7 @@ class Proxy:
                 route,
                 Outbound(request, route, method=scope["method"], query=scope["query_string"]),
                 state=self._gateway.state,
+                health=self._gateway.health,
                 sender=sender,
             )
             if not failures:
