@@ -25,6 +25,7 @@ from ccx.spec.rules.references import REFERENCES
 from ccx.spec.rules.routing import ROUTING
 from ccx.spec.rules.schema import SCHEMA
 from ccx.spec.rules.security import SECURITY
+from ccx.spec.rules.suite import SUITE
 from ccx.spec.rules.suppression import SUPPRESSION
 from ccx.spec.rules.targets import TARGETS
 from ccx.spec.rules.suite import SUITE
