@@ -46,11 +46,31 @@ class Related:
 
 
 @dataclass(frozen=True, slots=True)
+class TextEdit:
+    """Text to put in the place of a span; an empty span is an insertion, empty text a deletion."""
+
+    file: str
+    span: Span
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """What would put a finding right. A `safe` one changes no meaning that the author can have wanted; the others want
+    a look first. `title` is an imperative: "delete the route"."""
+
+    title: str
+    safe: bool
+    edits: tuple[TextEdit, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Diagnostic:
     """One finding.
 
     `pointer` is the JSON pointer (RFC 6901) of the value in the merged document. `suggestion` is the text to write at
-    `span`, shown under the caret; `help` is a sentence for a person.
+    `span`, shown under the caret; `help` is a sentence for a person. `witness` is a command that shows the finding on
+    one request.
     """
 
     code: str
@@ -63,6 +83,8 @@ class Diagnostic:
     help: str | None = None
     suggestion: str | None = None
     related: tuple[Related, ...] = ()
+    fix: Fix | None = None
+    witness: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

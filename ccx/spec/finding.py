@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from ccx.spec.diagnostics import Diagnostic, Path, Related, Span, diagnostic
+from ccx.spec.diagnostics import Diagnostic, Fix, Path, Related, Span, diagnostic
 from ccx.spec.locations import Locations, Place
 from ccx.spec.rules import Severity
 
@@ -28,6 +28,8 @@ class Finding:
     also: tuple[tuple[Path, str], ...] = ()
     scalar: bool = False
     worded: bool = False
+    fix: Fix | None = None
+    witness: str | None = None
 
 
 def located(finding: Finding, locations: Locations) -> Diagnostic:
@@ -37,7 +39,7 @@ def located(finding: Finding, locations: Locations) -> Diagnostic:
     for path, message in finding.also:
         place = locations.nearest(path)
         related.append(Related(_pointed(place, locations, path), place.file, message))
-    return diagnostic(
+    found = diagnostic(
         finding.code,
         finding.message,
         file=file,
@@ -48,6 +50,7 @@ def located(finding: Finding, locations: Locations) -> Diagnostic:
         related=related,
         severity=finding.severity,
     )
+    return replace(found, fix=finding.fix, witness=finding.witness)
 
 
 def _span(finding: Finding, locations: Locations) -> tuple[str, Span]:

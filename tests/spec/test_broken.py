@@ -42,4 +42,5 @@ def test_one_mistake_is_one_diagnostic(
 
 def test_every_rule_has_a_broken_file() -> None:
     shown = {code for path in FILES for code in expected(path)}
-    assert set(RULES) - COMPILER_RULES - MADE_BY_TESTS - shown == set()
+    loading = {info.code for info in RULES.values() if info.finder == "validate"}
+    assert loading - COMPILER_RULES - MADE_BY_TESTS - shown == set()

@@ -21,7 +21,7 @@ def test_codes_and_names_are_unique_and_well_formed() -> None:
     assert len({info.name for info in RULES.values()}) == len(RULES)
     for code, info in RULES.items():
         assert code == info.code
-        assert re.fullmatch(r"CCX[1-69]\d\d", code)
+        assert re.fullmatch(r"CCX[1-9]\d\d", code)
         assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", info.name)
 
 
@@ -60,7 +60,11 @@ STAND_INS = {"CCX111", "CCX115", "CCX117", "CCX405", "CCX408"}
 """Examples that cannot be written as they are: other encodings, file modes, lengths, hashes."""
 
 
-@pytest.mark.parametrize("info", RULES.values(), ids=lambda info: info.code)
+@pytest.mark.parametrize(
+    "info",
+    [info for info in RULES.values() if info.finder == "validate"],  # tests/lint looks at the linter's
+    ids=lambda info: info.code,
+)
 def test_the_examples_of_the_documentation_hold(info: RuleInfo, tmp_path: Path) -> None:
     fragments = dict(FRAGMENT.findall(info.doc))
     for name in ("Bad", "Good"):

@@ -45,7 +45,7 @@ def _command(found: Diagnostic) -> str:
         # Columns are only allowed where both lines are one; the end column is the last one covered.
         properties["col"] = found.span.col
         properties["endColumn"] = max(found.span.col, found.span.end_col - 1)
-    text = found.message if found.help is None else f"{found.message}\n{found.help}"
+    text = "\n".join(part for part in (found.message, found.help, found.witness) if part is not None)
     listed = ",".join(f"{key}={_property(str(value))}" for key, value in properties.items())
     return f"::{_COMMAND[found.severity]} {listed}::{_data(text)}"
 

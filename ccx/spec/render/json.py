@@ -5,9 +5,11 @@
                   "diagnostics": [{"code", "name", "severity", "message", "file", "pointer",
                                    "span": {"line", "col", "end_line", "end_col"},
                                    "help": str|null, "suggestion": str|null,
-                                   "related": [{"file", "span", "message"}]}]}]}
+                                   "related": [{"file", "span", "message"}],
+                                   "witness": str|null,
+                                   "fix": {"title", "safe": bool, "edits": [{"file", "span", "text"}]}|null}]}]}
 
-Lines and columns count from 1, the end column is the first one not covered. Within a major version keys are only
+`witness` is a command that shows the finding on one request. Lines and columns count from 1, the end column is the first one not covered. Within a major version keys are only
 added; readers ignore those they do not know. Source text is not part of it.
 """
 
@@ -17,7 +19,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
-from ccx.spec.diagnostics import Diagnostic, Span
+from ccx.spec.diagnostics import Diagnostic, Fix, Span
 from ccx.spec.render.report import Report
 
 FORMAT_VERSION: Final = "1.0"
@@ -53,7 +55,14 @@ def _diagnostic(found: Diagnostic) -> dict[str, Any]:
         "help": found.help,
         "suggestion": found.suggestion,
         "related": [{"file": one.file, "span": _span(one.span), "message": one.message} for one in found.related],
+        "witness": found.witness,
+        "fix": _fix(found.fix) if found.fix is not None else None,
     }
+
+
+def _fix(fix: Fix) -> dict[str, Any]:
+    edits = [{"file": edit.file, "span": _span(edit.span), "text": edit.text} for edit in fix.edits]
+    return {"title": fix.title, "safe": fix.safe, "edits": edits}
 
 
 def _span(span: Span) -> dict[str, int]:

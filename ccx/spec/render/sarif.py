@@ -16,7 +16,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from ccx import __version__
-from ccx.spec.diagnostics import Diagnostic, Span
+from ccx.spec.diagnostics import Diagnostic, Fix, Span, TextEdit
 from ccx.spec.locations import Locations
 from ccx.spec.render.report import Report, name_pointer
 from ccx.spec.rules import RULES, RuleInfo, Severity
@@ -56,6 +56,8 @@ def _result(
     found: Diagnostic, locations: Locations, *, base: Path, index: dict[str, int], seen: dict[str, int]
 ) -> dict[str, Any]:
     text = found.message if found.help is None else f"{found.message}. {found.help[:1].upper()}{found.help[1:]}."
+    if found.witness is not None:
+        text += f" Try: {found.witness}"
     where = name_pointer(found.pointer, locations) or _uri(found.file, base)
     mark = hashlib.sha256(f"{found.code}\0{where}".encode()).hexdigest()
     seen[mark] = seen.get(mark, 0) + 1
@@ -72,21 +74,26 @@ def _result(
             {**_location(one.file, one.span, base), "id": number, "message": {"text": one.message}}
             for number, one in enumerate(found.related)
         ]
-    if found.suggestion is not None:
-        result["fixes"] = [
-            {
-                "description": {"text": f"write {found.suggestion}"},
-                "artifactChanges": [
-                    {
-                        "artifactLocation": {"uri": _uri(found.file, base)},
-                        "replacements": [
-                            {"deletedRegion": _region(found.span), "insertedContent": {"text": found.suggestion}}
-                        ],
-                    }
-                ],
-            }
-        ]
+    fix = found.fix
+    if fix is None and found.suggestion is not None:
+        edit = TextEdit(found.file, found.span, found.suggestion)
+        fix = Fix(f"write {found.suggestion}", False, (edit,))
+    if fix is not None:
+        result["fixes"] = [_fix(fix, base)]
     return result
+
+
+def _fix(fix: Fix, base: Path) -> dict[str, Any]:
+    changes: dict[str, list[dict[str, Any]]] = {}
+    for edit in fix.edits:
+        replacement = {"deletedRegion": _region(edit.span), "insertedContent": {"text": edit.text}}
+        changes.setdefault(_uri(edit.file, base), []).append(replacement)
+    return {
+        "description": {"text": fix.title},
+        "artifactChanges": [
+            {"artifactLocation": {"uri": uri}, "replacements": replacements} for uri, replacements in changes.items()
+        ],
+    }
 
 
 def _location(file: str, span: Span, base: Path) -> dict[str, Any]:

@@ -68,6 +68,12 @@ class _Page:
         for one in found.related:
             yield f"{bar} {self.paint('frame', '=')} {one.file}:{one.span.line}:{one.span.col}: {one.message}"
             yield from self.excerpt(one.file, one.span, excerpts, margin=margin, note=None)
+        if found.witness is not None:
+            # Never wrapped: it is there to be copied.
+            yield f"{bar} {self.paint('frame', '=')} try: {found.witness}"
+        if found.fix is not None:
+            option = "--fix" if found.fix.safe else "--unsafe-fixes"
+            yield f"{bar} {self.paint('frame', '=')} fix: {found.fix.title} ({option})"
 
     def wrapped(self, head: str, text: str, *, indent: int) -> Iterator[str]:
         lines = textwrap.wrap(text, max(self.width - indent, 20), break_long_words=False, break_on_hyphens=False)

@@ -1,7 +1,8 @@
 """The registry of diagnostics: every code that ccx can report, with its documentation.
 
 Families: 1xx the document and its references, 2xx routing, 3xx failover, 4xx security, 5xx life cycle, 6xx tests,
-7xx limits, 8xx what models can do, 9xx the linter itself. A code is never used for anything else again, not even after its rule is gone.
+7xx limits, 8xx what models can do, 9xx the linter itself. A code is never used for anything else again, not even after
+its rule is gone.
 """
 
 from __future__ import annotations
@@ -28,12 +29,11 @@ from ccx.spec.rules.security import SECURITY
 from ccx.spec.rules.suite import SUITE
 from ccx.spec.rules.suppression import SUPPRESSION
 from ccx.spec.rules.targets import TARGETS
-from ccx.spec.rules.suite import SUITE
 
 __all__ = ["RULES", "RuleInfo", "Severity"]
 
 _FAMILIES: Final = (
-    *(SCHEMA, REFERENCES, COMPILING),
+    *(SCHEMA, REFERENCES, SUITE, COMPILING),
     *(ROUTING, CONDITIONS, TARGETS, PROOFS, FAILOVER, SECURITY, EXPOSURE),
     *(LIFECYCLE, AGING, LIMITS, CAPABILITY, POLICIES, SUPPRESSION),
 )

@@ -1,0 +1,158 @@
+"""7xx: limits and budgets that limit nothing, or everything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from ccx.lint.exposure import may_match
+from ccx.lint.models import priced
+from ccx.lint.rule import Rule
+from ccx.lint.subject import Subject
+from ccx.spec.channels import Key, Limits
+from ccx.spec.diagnostics import Path
+from ccx.spec.finding import Finding
+
+_RATES: Final = ("requests", "input_tokens", "output_tokens")
+_UNITS: Final = {1: "s", 60: "min", 3600: "h", 86_400: "day"}
+
+
+def _rate(rate: tuple[int, int]) -> str:
+    return f"{rate[0]:,}/{_UNITS[rate[1]]}"
+
+
+def _keys(subject: Subject, channel: str) -> Iterator[tuple[Path, Key]]:
+    """The keys of a channel's pool that are in use, with their paths."""
+    pool = subject.spec.channels[channel].keys
+    path: Path = ("channels", channel, "keys")
+    tree = subject.tree(path)
+    listed = tree is not None and isinstance(tree.content, tuple)
+    for index, key in enumerate(pool if isinstance(pool, tuple) else ()):
+        if key.enabled and key.weight:
+            yield ((*path, index) if listed else path), key
+
+
+def _limits(subject: Subject) -> Iterator[tuple[Path, Limits]]:
+    """Every `limits` of the spec."""
+    yield ("defaults", "channel", "limits"), subject.spec.defaults.channel.limits
+    for name, client in subject.spec.clients.items():
+        if client.enabled:
+            yield ("clients", name, "limits"), client.limits
+    for name, channel in subject.spec.channels.items():
+        yield ("channels", name, "limits"), channel.limits
+        yield from (((*path, "limits"), key.limits) for path, key in _keys(subject, name))
+
+
+def _window(subject: Subject, path: Path, kind: str, index: int) -> Path:
+    tree = subject.tree((*path, kind))
+    return (*path, kind, index) if tree is not None and isinstance(tree.content, tuple) else (*path, kind)
+
+
+def unlimited_clients(subject: Subject) -> Iterator[Finding]:
+    clients = {name: client for name, client in subject.spec.clients.items() if client.enabled}
+    limited = [name for name, client in clients.items() if client.limits != Limits() or client.budget]
+    for name in clients:
+        if limited and name not in limited:
+            also = ((("clients", limited[0]), f"`{limited[0]}` has some"),)
+            message = f"client `{name}` has neither limits nor a budget"
+            yield Finding(("clients", name), "CCX701", message, help="write limits or a budget", at_key=True, also=also)
+
+
+def stale_pools(subject: Subject) -> Iterator[Finding]:
+    for name, channel in subject.spec.channels.items():
+        keys = list(_keys(subject, name))
+        for kind in _RATES:
+            for index, (amount, seconds) in enumerate(getattr(channel.limits, kind)):
+                of_keys = [_amount(getattr(key.limits, kind), seconds) for _, key in keys]
+                known = [one for one in of_keys if one is not None]
+                if not known or len(known) < len(of_keys) or sum(known) >= amount:
+                    continue
+                total, wanted = _rate((sum(known), seconds)), _rate((amount, seconds))
+                yield Finding(
+                    _window(subject, ("channels", name, "limits"), kind, index),
+                    "CCX702",
+                    f"the keys of channel `{name}` allow {total} together, and the channel {wanted}",
+                    help="raise the limits of the keys, or lower that of the channel",
+                    also=((("channels", name, "keys"), "the keys"),),
+                )
+
+
+def _amount(rates: tuple[tuple[int, int], ...], seconds: int) -> int | None:
+    """How much a limit lets through in a window of that length, if it has one."""
+    return next((amount for amount, window in rates if window == seconds), None)
+
+
+def unpriced_models(subject: Subject) -> Iterator[Finding]:
+    spenders = [c for c in subject.table.clients if c.enabled and c.budgets]
+    if not spenders:
+        return
+    for route in subject.routes:
+        clients = [client for client in spenders if may_match(route.rule.when, client)]
+        for target in route.live:
+            names = [name for name in target.models if not priced(subject, name)]
+            if not clients or not names or not target.channel.keys or target.channel.dialect == "demo":
+                continue
+            listed = ", ".join(f"`{name}`" for name in names)
+            yield Finding(
+                (*target.path, "model") if target.target.model is not None else target.path,
+                "CCX703",
+                f"what {listed} costs is not known, so it takes nothing from the budget of `{clients[0].name}`",
+                help=f"write models: {{{names[0]}: {{price: {{input: …, output: …}}}}}}, in USD per million tokens",
+                also=((("clients", clients[0].name, "budget"), "the budget"),),
+            )
+
+
+def high_concurrency(subject: Subject) -> Iterator[Finding]:
+    most = subject.spec.server.max_concurrency
+    for path, limits in _limits(subject):
+        if limits.concurrency is not None and limits.concurrency > most:
+            message = f"{limits.concurrency:,} requests at once are more than the {most:,} that the server takes"
+            at: Path = (*path, "concurrency")
+            yield Finding(at, "CCX704", message, help="lower it, or raise server.max_concurrency")
+
+
+def zeros(subject: Subject) -> Iterator[Finding]:
+    for path, limits in _limits(subject):
+        for kind in _RATES:
+            for index, (amount, _) in enumerate(getattr(limits, kind)):
+                if amount == 0:
+                    at = _window(subject, path, kind, index)
+                    yield Finding(at, "CCX705", "a limit of zero refuses every request", help="write enabled: false")
+    for name, client in subject.spec.clients.items():
+        for index, budget in enumerate(client.budget):
+            if budget.usd == 0 and client.enabled:
+                tree = subject.tree(("clients", name, "budget"))
+                listed = tree is not None and isinstance(tree.content, tuple)
+                place: Path = ("clients", name, "budget", index) if listed else ("clients", name, "budget")
+                message = "a budget of nothing refuses every request that costs something"
+                yield Finding((*place, "usd"), "CCX705", message, help="write enabled: false")
+
+
+def idle_windows(subject: Subject) -> Iterator[Finding]:
+    for path, limits in _limits(subject):
+        for kind in _RATES:
+            rates: tuple[tuple[int, int], ...] = getattr(limits, kind)
+            for index, rate in enumerate(rates):
+                by = next((other for other in rates if other != rate and _implies(other, rate)), None)
+                if by is not None:
+                    message = f"{_rate(rate)} is never met: {_rate(by)} comes first"
+                    advice = "remove it, or put right the other one"
+                    yield Finding(_window(subject, path, kind, index), "CCX706", message, help=advice)
+
+
+def _implies(rate: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether whoever keeps the first also keeps the other, in whatever way time is cut into windows."""
+    (amount, seconds), (most, window) = rate, other
+    if window <= seconds:
+        return amount <= most  # no more in the longer window, so no more in the shorter
+    return amount * (window // seconds) <= most
+
+
+LIMITS: Final[tuple[Rule, ...]] = (
+    Rule(("CCX701",), unlimited_clients),
+    Rule(("CCX702",), stale_pools),
+    Rule(("CCX703",), unpriced_models),
+    Rule(("CCX704",), high_concurrency),
+    Rule(("CCX705",), zeros),
+    Rule(("CCX706",), idle_windows),
+)

@@ -1,0 +1,333 @@
+"""2xx: what is proven about the routes over all requests that there could be.
+
+Law: a finding here is a proof by the analysis engine or shows a request that anybody can ask `ccx explain` about; it is
+never a likeness of two texts. Where the engine does not come to an end nothing is said (`Unfinished` goes up).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Final
+
+from ccx.analysis import proofs
+from ccx.analysis.asking import command
+from ccx.analysis.outcome import Outcome
+from ccx.analysis.query import find
+from ccx.analysis.wording import say
+from ccx.lint.conditions import whens
+from ccx.lint.edit import replaced, without
+from ccx.lint.rule import Rule
+from ccx.lint.subject import RouteView, Subject, TargetView
+from ccx.protocols.conversion import answering
+from ccx.routing.compile_conditions import admitted, compile_when
+from ccx.routing.conditions import ALWAYS, All, AnyOf, Condition, Constant, Not, TokensIn
+from ccx.routing.facts import Facts
+from ccx.spec.conditions import When
+from ccx.spec.diagnostics import Fix, Path
+from ccx.spec.finding import Finding
+from ccx.spec.scalars import parse_range
+
+_LISTED: Final = 3
+
+
+def _witness(subject: Subject, facts: Facts) -> str:
+    return command(facts, spec=subject.loaded.closure.entry)
+
+
+def _names(names: tuple[str, ...]) -> str:
+    shown = [f"`{name}`" for name in names[:_LISTED]]
+    more = len(names) - len(shown)
+    if more:
+        return f"{', '.join(shown)} and {more} more"
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
+
+
+def _places(subject: Subject, names: tuple[str, ...], said: str) -> tuple[tuple[Path, str], ...]:
+    return tuple((subject.by_name[name].name_path, said) for name in names[:_LISTED] if name in subject.by_name)
+
+
+def unmatchable(subject: Subject) -> Iterator[Finding]:
+    for found in proofs.unmatchable(subject.table, budget=subject.budget):
+        route = subject.by_name.get(found.route)
+        if route is None:
+            continue
+        parts = [f"`{say(part)}`" for part in found.contradicting]
+        why = f": {' and '.join(parts)} exclude each other" if len(parts) > 1 else ""
+        yield Finding(
+            (*route.path, "when"),
+            "CCX202",
+            f"no request can match route `{found.route}`{why}",
+            help="put the condition right, or remove the route",
+            at_key=True,
+        )
+
+
+def unreachable(subject: Subject) -> Iterator[Finding]:
+    catch_all = next((route for route in subject.routes if route.rule.when == ALWAYS), None)
+    below = subject.routes[catch_all.index + 1 :] if catch_all is not None else ()
+    if catch_all is not None and below:
+        hidden = tuple(route.written.name for route in below)
+        yield Finding(
+            catch_all.name_path,
+            "CCX207",
+            f"route `{catch_all.written.name}` takes every request, and {_names(hidden)} below it "
+            f"{'is' if len(hidden) == 1 else 'are'} never asked",
+            help="move it to the end, or give it a condition",
+            also=_places(subject, hidden, "never asked"),
+        )
+    told = {route.written.name for route in below}
+    for found in proofs.unreachable(subject.table, budget=subject.budget):
+        route = subject.by_name.get(found.route)
+        if route is None or found.route in told:
+            continue
+        if found.different is not None:
+            advice = f"move it above `{found.different}`, which does something else, or remove it"
+        else:
+            advice = "remove it: the routes above do the same"
+        yield Finding(
+            route.name_path,
+            "CCX201",
+            f"no request reaches route `{found.route}`: {_names(found.blockers)} "
+            f"{'takes' if len(found.blockers) == 1 else 'take'} all that it asks for",
+            help=advice,
+            also=_places(subject, found.blockers, "takes its requests"),
+            witness=_witness(subject, found.example),
+        )
+
+
+def redundant(subject: Subject) -> Iterator[Finding]:
+    for found in proofs.redundant(subject.table, budget=subject.budget):
+        route = subject.by_name.get(found.route)
+        if route is None:
+            continue
+        edits = without(subject, route.path)
+        yield Finding(
+            route.name_path,
+            "CCX203",
+            f"without route `{found.route}` every request fares the same: {_names(found.covered_by)} "
+            f"{'does' if len(found.covered_by) == 1 else 'do'} the same with what it takes",
+            help="remove it",
+            also=_places(subject, found.covered_by, "does the same"),
+            fix=Fix(f"delete route {found.route}", True, edits) if edits else None,
+            witness=_witness(subject, found.example),
+        )
+
+
+def gaps(subject: Subject) -> Iterator[Finding]:
+    if not subject.routes or subject.routes[-1].rule.when == ALWAYS or _declared(subject):
+        return
+    found = proofs.gaps(subject.table, budget=subject.budget)
+    if not found:
+        return
+    by_regions: dict[tuple[str, ...], list[str]] = {}
+    for gap in found:
+        said = tuple(say(region.when) for region in gap.regions[:_LISTED])
+        more = len(gap.regions) - len(said) + gap.more
+        by_regions.setdefault((*said, *([f"{more} more"] if more else [])), []).append(gap.protocol.value)
+    told = "; ".join(f"{', '.join(protocols)}: {' or '.join(said)}" for said, protocols in by_regions.items())
+    yield Finding(
+        ("routes",),
+        "CCX204",
+        f"some requests match no route: {told}",
+        help="add a last route without `when`, one that denies in your words, or a test that expects no_route",
+        at_key=True,
+        witness=_witness(subject, found[0].regions[0].witness),
+    )
+
+
+def _declared(subject: Subject) -> bool:
+    """Whether a test says that some requests are to find no route."""
+    return any(test.expect.no_route for test in subject.spec.tests)
+
+
+def order_sensitive(subject: Subject) -> Iterator[Finding]:
+    for found in proofs.order_sensitive(subject.table, budget=subject.budget):
+        first, second = subject.by_name.get(found.first), subject.by_name.get(found.second)
+        if first is None or second is None:
+            continue
+        yield Finding(
+            second.name_path,
+            "CCX205",
+            f"routes `{found.first}` and `{found.second}` overlap, and the order decides who takes what both ask for",
+            help="nothing to do if that is what the order is for",
+            also=((first.name_path, "the other one"),),
+            witness=_witness(subject, found.witness),
+        )
+
+
+def _ranges(route: RouteView) -> Iterator[tuple[Path, str | None, int, int | None, Condition]]:
+    """Every range of tokens at the top of a route's condition: its path, low, high, and what else the route asks."""
+    when = route.written.when
+    if when.input_tokens is None:
+        return
+    rest = compile_when(when.model_copy(update={"input_tokens": None}))
+    for index, (low, high) in enumerate(when.input_tokens):
+        yield (*route.path, "when", "input_tokens", index), None, low, high, rest
+
+
+def adjacent_gaps(subject: Subject) -> Iterator[Finding]:
+    """Pairs of ranges with one number between them that neither of the two routes takes."""
+    below: dict[int, list[tuple[RouteView, Condition]]] = {}
+    for route in subject.routes:
+        for _, _, _, high, rest in _ranges(route):
+            if high is not None:
+                below.setdefault(high, []).append((route, rest))
+    for route in subject.routes:
+        for path, _, low, _, rest in _ranges(route):
+            for other, other_rest in below.get(low - 1, ()):
+                facts = _left_out(subject, route, other, low - 1, All((rest, other_rest)))
+                if facts is None:
+                    continue
+                yield _adjacent(subject, path, other, low - 1, facts)
+                break
+
+
+def _left_out(subject: Subject, first: RouteView, second: RouteView, tokens: int, rest: Condition) -> Facts | None:
+    """A request of exactly so many tokens, apart from that for both routes, that neither takes."""
+    names = {first.written.name, second.written.name}
+    near = All((rest, TokensIn(tokens, tokens + 1)))
+    if _taken(subject, All((rest, TokensIn(tokens - 1, tokens))), names) is None:
+        return None  # its neighbours go elsewhere too: the two ranges do not meet in any request
+    return find(subject.table, within=near, accept=lambda outcome: outcome.route not in names, budget=subject.budget)
+
+
+def _taken(subject: Subject, within: Condition, names: set[str]) -> Facts | None:
+    return find(subject.table, within=within, accept=lambda outcome: outcome.route in names, budget=subject.budget)
+
+
+def _adjacent(subject: Subject, path: Path, other: RouteView, tokens: int, facts: Facts) -> Finding:
+    tree = subject.tree(path) or subject.tree(path[:-1])
+    at = path if subject.tree(path) is not None else path[:-1]
+    text = tree.content if tree is not None and isinstance(tree.content, str) else ""
+    better = text.replace(">", ">=", 1) if ">" in text and ">=" not in text else None
+    fix: Fix | None = None
+    if better is not None and parse_range(better)[0] == tokens:
+        edits = replaced(subject, at, f'"{better}"')
+        fix = Fix(f"write {better}", False, edits) if edits else None
+    return Finding(
+        at,
+        "CCX206",
+        f"a prompt of exactly {tokens:,} tokens is taken neither here nor by `{other.written.name}`",
+        help=f"write `{better}`" if better is not None else f"let one of the two ranges hold {tokens:,}",
+        also=(((*other.path, "when", "input_tokens"), "the range that ends below it"),),
+        fix=fix,
+        witness=_witness(subject, facts),
+    )
+
+
+def never_served(subject: Subject) -> Iterator[Finding]:
+    for route in subject.routes:
+        if route.rule.deny is not None or any(_open(target, route) for target in route.live):
+            continue
+        name = route.written.name
+        taken = _find(subject, route, lambda outcome, name=name: outcome.route == name)  # type: ignore[misc]  # bound now
+        if taken is None:
+            continue
+        served = _find(
+            subject,
+            route,
+            lambda outcome, name=name: outcome.route == name and outcome.kind == "routed",  # type: ignore[misc]  # bound now
+        )
+        if served is None:
+            yield Finding(
+                (*route.path, "to"),
+                "CCX210",
+                f"route `{name}` takes requests, and none of its targets can serve any of them",
+                help="the command shows why each one is skipped",
+                at_key=True,
+                witness=_witness(subject, taken),
+            )
+        elif len(route.live) > 1:
+            yield from _unused_targets(subject, route)
+
+
+def unused_targets(subject: Subject) -> Iterator[Finding]:
+    for route in subject.routes:
+        if len(route.live) > 1 and any(_open(target, route) for target in route.live):
+            yield from _unused_targets(subject, route)
+
+
+def _unused_targets(subject: Subject, route: RouteView) -> Iterator[Finding]:
+    for target in route.live:
+        name, channel = route.written.name, target.channel.name
+        alone = sum(other.channel.name == channel for other in route.live) == 1
+        if _open(target, route) or not alone:
+            continue
+
+        def used(outcome: Outcome, name: str = name, channel: str = channel) -> bool:
+            return outcome.route == name and channel in outcome.channels
+
+        if _find(subject, route, used) is not None:
+            continue
+        taken = _find(subject, route, lambda outcome, name=name: outcome.route == name)  # type: ignore[misc]  # bound now
+        if taken is None:
+            return
+        yield Finding(
+            target.path,
+            "CCX211",
+            f"`{channel}` is skipped for every request that route `{name}` takes",
+            help="allow the route's models at the channel, or remove the target",
+            also=((("channels", channel, "models"), "the models it allows"),),
+            witness=_witness(subject, taken),
+        )
+
+
+def _open(target: TargetView, route: RouteView) -> bool:
+    """Whether the target can serve everything that the route lets in, whatever model that asks for."""
+    channel = target.channel
+    spoken = {surface.protocol for surface in channel.surfaces}
+    named = target.target.model is not None
+    free = (channel.models is None and not channel.not_models) or (named and bool(target.models))
+    usable = all(surface.auth == "none" or channel.keys for surface in channel.surfaces)
+    return free and usable and any(answering(one, spoken) is not None for one in admitted(route.rule.when))
+
+
+def _find(subject: Subject, route: RouteView, accept: Callable[[Outcome], bool]) -> Facts | None:
+    return find(subject.table, within=route.rule.when, accept=accept, budget=subject.budget)
+
+
+def alternatives(subject: Subject) -> Iterator[Finding]:
+    nowhere = replace(subject.table, routes=())
+    for route in subject.routes:
+        for path, when in whens(route.written.when, (*route.path, "when")):
+            if when.any is None or len(when.any) < 2:
+                continue
+            gone: set[int] = set()
+            # From the end, so that of two that are equal the first one stays.
+            for index in reversed(range(len(when.any))):
+                others = tuple(compile_when(part) for at, part in enumerate(when.any) if at != index and at not in gone)
+                mine = compile_when(when.any[index])
+                if not others or any(isinstance(part, Constant) for part in (*others, mine)):
+                    continue
+                alone = All((_beside(when), mine, Not(AnyOf(others))))
+                if find(nowhere, within=alone, accept=lambda _: True, budget=subject.budget) is None:
+                    gone.add(index)
+            for index in sorted(gone):
+                at: Path = (*path, "any", index)
+                edits = without(subject, at) if len(gone) == 1 else ()
+                yield Finding(
+                    at,
+                    "CCX214",
+                    "this alternative lets in nothing that the others do not",
+                    help="remove it, or put right the one that is too wide",
+                    fix=Fix("remove the alternative", True, edits) if edits else None,
+                )
+
+
+def _beside(when: When) -> Condition:
+    """What a condition asks besides its alternatives."""
+    return compile_when(when.model_copy(update={"any": None}))
+
+
+PROOFS: Final[tuple[Rule, ...]] = (
+    Rule(("CCX202",), unmatchable, proof=True),
+    Rule(("CCX201", "CCX207"), unreachable, proof=True),
+    Rule(("CCX203",), redundant, proof=True),
+    Rule(("CCX204",), gaps, proof=True),
+    Rule(("CCX205",), order_sensitive, proof=True),
+    Rule(("CCX206",), adjacent_gaps, proof=True),
+    Rule(("CCX210",), never_served, proof=True),
+    Rule(("CCX211",), unused_targets, proof=True),
+    Rule(("CCX214",), alternatives, proof=True),
+)
