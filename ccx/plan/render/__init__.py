@@ -1,0 +1,1 @@
+"""A plan laid out: for a terminal, for a pull request, as a page. Pure functions of `ccx.plan.model.Plan`."""
