@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, replace
+from functools import cache
 
-from ccx.catalog.models import lookup
+from ccx.catalog.models import models
 from ccx.catalog.providers import provider
 from ccx.protocols.conversion import answering
 from ccx.protocols.names import RESERVED_SEGMENTS, Protocol
@@ -233,11 +234,21 @@ class Decider:
         return Choice(channel, surface, asked, target.weight)
 
 
+@cache
+def drawing() -> tuple[str, ...]:
+    """Globs of the image models that the catalogue knows to be spoken to by Gemini's protocol, snapshots and
+    vendor prefixes included. Globs, so that what they decide can be compared exactly."""
+    found: set[str] = set()
+    for row in models():
+        preset = provider(row.provider)
+        if row.kind != "image" or preset is None or Protocol.GEMINI not in preset.surfaces:
+            continue
+        prefixes = ("", "models/", *(f"{name}/" for name in (preset.name, *preset.aliases)))
+        found |= {f"{prefix}{name}*" for prefix in prefixes for name in (row.id, *row.aliases)}
+    return tuple(sorted(p for p in found if not any(q != p and glob_matches(q, p) for q in found)))
+
+
 def draws(model: str | None) -> bool:
     """Whether the catalogue knows this as an image model that is spoken to by Gemini's protocol. A client's name for a
     model of OpenAI's must not take a request for images to a channel that only speaks Gemini."""
-    row = lookup(model) if model is not None else None
-    if row is None or row.kind != "image":
-        return False
-    preset = provider(row.provider)
-    return preset is not None and any(one is Protocol.GEMINI for one in preset.surfaces)
+    return model is not None and any(glob_matches(pattern, model) for pattern in drawing())
