@@ -13,6 +13,7 @@ from fractions import Fraction
 from typing import Literal
 
 from ccx.protocols.names import Protocol
+from ccx.routing.conditions import Direct
 from ccx.routing.decide import Decider, Decision, NeedsTokens, Step
 from ccx.routing.facts import Facts
 from ccx.routing.table import Affinity, Balance, Cache, Client, Deny, Failover, OnLoss, RequestPolicy, RoutingTable
@@ -23,7 +24,8 @@ Kind = Literal["routed", "denied", "no_route", "unservable", "refused"]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A target as it would be asked. `model` None is the model as the client wrote it.
+    """A target as it would be asked. `model` None is the model as the client wrote it; with `bare`, without the name of
+    the channel that the client put before it.
 
     `share` is its part of its stage's traffic: by weight where the stage balances by weight, even where it takes turns,
     and 1 in a stage that is asked in order.
@@ -33,6 +35,7 @@ class Asked:
     protocol: Protocol
     model: str | None
     share: Fraction
+    bare: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,15 +118,19 @@ def outcome_of(decision: Decision, *, asked: str | None) -> Outcome:
     if not decision.steps:
         reasons = "; ".join(f"{skip.channel}: {skip.reason}" for skip in decision.skipped)
         return Outcome("unservable", route=route.name, reason=reasons)
+    # Only the implicit route of a channel named by the client asks for `Direct`; its name is "@" and the channel's.
+    bare = isinstance(route.when, Direct) and asked is not None
+    if bare and asked is not None:
+        asked = asked[len(route.name) :].strip()
     return Outcome(
         "routed",
-        tuple(_stage(step, asked) for step in decision.steps),
+        tuple(_stage(step, asked, bare=bare) for step in decision.steps),
         Treatment(route.failover, route.policy, route.on_loss, route.cache),
         route=route.name,
     )
 
 
-def _stage(step: Step, asked: str | None) -> Stage:
+def _stage(step: Step, asked: str | None, *, bare: bool) -> Stage:
     total = sum(choice.weight for choice in step.choices)
     targets = tuple(
         Asked(
@@ -131,6 +138,7 @@ def _stage(step: Step, asked: str | None) -> Stage:
             choice.surface.protocol,
             choice.model if choice.model != asked else None,
             _share(step.balance, choice.weight, of=len(step.choices), total=total),
+            bare and choice.model == asked,
         )
         for choice in step.choices
     )
