@@ -89,11 +89,12 @@ class Mark:
 @dataclass(frozen=True, slots=True)
 class Side:
     """One of the two compared: what it is called (`main`, a file, an address), its revision if git has one, and the
-    digest of its table."""
+    digest of its table. `absent`: there is no such spec on this side, and the other is compared with nothing."""
 
     name: str
     digest: str
     revision: str | None = None
+    absent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,8 @@ class RouteCount:
 @dataclass(frozen=True, slots=True)
 class Plan:
     """`edits` are all edits by meaning; `quiet` counts those of routes that change no request; `moved` are ordered by
-    effect; `touched` are channel-, client- and setting-level changes; `digest` binds all of it (`sha256:...`)."""
+    effect; `touched` are channel-, client- and setting-level changes; `digest` binds all of it (`sha256:...`). With
+    `within`, a condition in words, only such requests were looked at."""
 
     spec: str
     old: Side
@@ -123,6 +125,7 @@ class Plan:
     effort: Effort
     unfinished: str | None = None
     digest: str = ""
+    within: str | None = None
     effects: Mapping[Effect, int] = field(default_factory=dict)
 
     @property
