@@ -91,11 +91,10 @@ def _inherited(test: Tree, key: str, tests: Mapping[str, Tree]) -> Tree | None:
 def _usable(test: Tree, path: Path, tests: Mapping[str, Tree]) -> Iterator[Finding]:
     request, expect = under(test, "request"), under(test, "expect")
     if request is not None and isinstance(request.content, Mapping):
-        like = text(under(request, "like"))
-        known = like is None or like in tests
-        if known and _inherited(test, "model", tests) is None and under(test, "matrix", "model") is None:
+        asked = _inherited(test, "model", tests) or under(test, "matrix", "model")
+        if asked is None and _grounded(test, tests):
             protocol = _inherited(test, "protocol", tests)
-            if (protocol is None or protocol.content != "images") and not _circular(test, tests):
+            if protocol is None or protocol.content != "images":
                 message = "the request names no model"
                 yield Finding((*path, "request"), "CCX132", message, help="write model: …", at_key=True)
     if expect is None or not isinstance(expect.content, Mapping):
@@ -110,15 +109,16 @@ def _usable(test: Tree, path: Path, tests: Mapping[str, Tree]) -> Iterator[Findi
                 yield Finding((*path, other), "CCX132", message, help="keep one of them", at_key=True)
 
 
-def _circular(test: Tree, tests: Mapping[str, Tree]) -> bool:
+def _grounded(test: Tree, tests: Mapping[str, Tree]) -> bool:
+    """Whether the tests that this one is `like` are all there and end in one with a request of its own."""
     seen: set[str] = set()
     here = text(under(test, "request", "like"))
-    while here is not None and here in tests:
-        if here in seen:
-            return True
+    while here is not None:
+        if here in seen or here not in tests:
+            return False
         seen.add(here)
         here = text(under(tests[here], "request", "like"))
-    return False
+    return True
 
 
 def _names(root: Tree, test: Tree, path: Path) -> Iterator[Finding]:
