@@ -30,7 +30,7 @@ from ccx.runtime.gateway import Gateway
 from ccx.runtime.live import Live
 from ccx.runtime.outbound import Outbound, is_sealed
 from ccx.runtime.relay import CutError
-from ccx.runtime.understand import Request, understand
+from ccx.runtime.understand import Request, opened, understand
 from ccx.telemetry.exchange import CLIENT_GONE, DRAINED, Exchange
 from ccx.tokens.counter import TokenCounter
 
@@ -124,7 +124,8 @@ class Proxy:
         exchange.bytes_in = len(raw)
         departure.watch()
         counter = self._counter
-        request = understand(live, endpoint, inbound, client, raw=raw, exchange=exchange, counter=counter)
+        body = await opened(raw, inbound)
+        request = understand(live, endpoint, inbound, client, body=body, exchange=exchange, counter=counter)
         if endpoint.protocol is Protocol.RESPONSES and isinstance(request.body, Body):
             dialogue = Dialogue(
                 self._gateway.responses,
@@ -135,7 +136,8 @@ class Proxy:
             )
             recalled = await dialogue.recalled(request.body)
             if recalled is not None:
-                request = understand(live, endpoint, inbound, client, raw=recalled, exchange=exchange, counter=counter)
+                body = await opened(recalled, inbound)
+                request = understand(live, endpoint, inbound, client, body=body, exchange=exchange, counter=counter)
             request.dialogue = dialogue
         decision, route = await self._decide(request)
         if endpoint.operation not in _CONVERTED:

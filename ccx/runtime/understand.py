@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from bisect import bisect_right
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ from ccx.telemetry.exchange import Exchange
 from ccx.tokens.counter import TokenCounter
 
 UNSEEN = 2**62  # more tokens than any body has
+OFF_LOOP_BYTES = 512 * 1024
 
 
 @dataclass(slots=True)
@@ -36,20 +38,27 @@ class Request:
     dialogue: Dialogue | None = None  # of a Responses request
 
 
+async def opened(raw: bytes, inbound: Inbound) -> Body | Form:
+    """A request's body, opened; a large one in a thread, where the loop turns between its steps. Raises ClientError 400
+    for a body that cannot be read."""
+    content_type = inbound.read.get(b"content-type", b"").decode("latin-1")
+    if is_form(content_type):
+        return open_form(raw, content_type)
+    return open_body(raw) if len(raw) < OFF_LOOP_BYTES else await asyncio.to_thread(open_body, raw)
+
+
 def understand(
     live: Live,
     endpoint: Endpoint,
     inbound: Inbound,
     client: Client | None,
     *,
-    raw: bytes,
+    body: Body | Form,
     exchange: Exchange,
     counter: TokenCounter,
 ) -> Request:
-    """Open the body and read the facts. Raises ClientError 400 for a body that cannot be read, 403 for a model that
-    the client may not use."""
-    content_type = inbound.read.get(b"content-type", b"").decode("latin-1")
-    body = open_form(raw, content_type) if is_form(content_type) else open_body(raw)
+    """Read the facts. Raises ClientError 400 for a field that cannot be read, 403 for a model that the client may not
+    use."""
     model = endpoint.model if endpoint.model is not None else body.model
     stream = endpoint.stream if endpoint.stream is not None else body.stream
     exchange.model_asked = model
