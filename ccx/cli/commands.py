@@ -26,9 +26,14 @@ class Entry:
 COMMANDS: Final[Mapping[str, Entry]] = {
     "init": Entry("init", "Write a commented ccx.yaml for the providers you have."),
     "validate": Entry("validate", "Check specs: files, schema, references, secrets."),
+    "lint": Entry("lint", "Find what is wrong with specs that are valid, and put it right."),
     "schema": Entry("validate", "Print the JSON Schema of the spec language, for editors."),
     "compile": Entry("routing", "Compile a spec to its routing table."),
+    "plan": Entry("plan", "Show what a change of the spec does to requests."),
     "explain": Entry("routing", "Say which route takes a request, and why."),
+    "replay": Entry(
+        "replay", "Replay a request log: how many requests go elsewhere, from where to where, and what it costs."
+    ),
     "fidelity": Entry("fidelity", "Show what each client keeps on each upstream."),
     "serve": Entry("serve", "Serve a spec, and swap to the new table whenever its files change."),
     "keys": Entry("keys", "Make a key for a client."),

@@ -56,7 +56,7 @@ def read(line: bytes) -> Row:
     except UnicodeDecodeError:
         raise Unreadable("not UTF-8") from None
     except ValidationError:
-        raise Unreadable("JSON, but not a line of ccx's request log") from None
+        raise Unreadable("not a line of ccx's request log") from None
     except (DecodeError, RecursionError):
         raise Unreadable("not JSON") from None
     if x.protocol not in _PROTOCOLS:

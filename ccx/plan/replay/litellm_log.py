@@ -80,7 +80,7 @@ def read(line: bytes) -> Row:
     except UnicodeDecodeError:
         raise Unreadable("not UTF-8") from None
     except ValidationError:
-        raise Unreadable("JSON, but not a line of LiteLLM's log") from None
+        raise Unreadable("not a line of LiteLLM's log") from None
     except (DecodeError, RecursionError):
         raise Unreadable("not JSON") from None
     protocol = _CALLS.get(x.call_type) or _CALLS.get(x.call_type.removeprefix("a"))

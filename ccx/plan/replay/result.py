@@ -14,10 +14,8 @@ from typing import Final
 from ccx.analysis.outcome import Outcome
 from ccx.plan.model import Effect, Side
 
-MOVING: Final[frozenset[Effect]] = frozenset(
-    {"newly_unrouted", "newly_refused", "retargeted", "newly_routed", "weights"}
-)
-"""Effects by which a request goes elsewhere, or may. With the others it is the same first target."""
+MOVING: Final[frozenset[Effect]] = frozenset({"newly_unrouted", "newly_refused", "retargeted", "newly_routed"})
+"""Effects by which a request goes elsewhere. With the others it has the same first targets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +52,8 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """Requests that fare differently in the same way. Tokens are of those whose usage the log has."""
+    """Requests that fare differently in the same way. Tokens are of those whose usage the log has. `share` is the part
+    of them that is sent to another first target, where that is neither all nor none: `0.5`."""
 
     effect: Effect
     before: Outcome
@@ -63,6 +62,7 @@ class Flow:
     input_tokens: int
     output_tokens: int
     cost: Cost
+    share: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,28 +117,5 @@ class Replay:
 
     @property
     def moved(self) -> int:
-        """Requests that go elsewhere, or may."""
+        """Requests that go elsewhere, wholly or in part."""
         return sum(count for effect, count in self.effects if effect in MOVING)
-
-
-def effect_of(before: Outcome, after: Outcome) -> Effect:
-    """What a change of outcome means for the request."""
-    served, serves = before.kind == "routed", after.kind == "routed"
-    if not serves:
-        if not served and before.kind == after.kind:
-            return "treatment"
-        return "newly_refused" if after.kind in ("denied", "refused") else "newly_unrouted"
-    if not served:
-        return "newly_routed"
-    if _first(before) != _first(after):
-        return "retargeted"
-    if before.stages[0] != after.stages[0] and after.stages[0].balance != "priority":
-        return "weights"
-    return "failover" if before.stages != after.stages else "treatment"
-
-
-def _first(outcome: Outcome) -> frozenset[tuple[str, str, str | None]]:
-    """Where a request may go first."""
-    stage = outcome.stages[0]
-    targets = stage.targets[:1] if stage.balance == "priority" else stage.targets
-    return frozenset((target.channel, target.protocol.value, target.model) for target in targets)

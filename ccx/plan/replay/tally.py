@@ -14,11 +14,14 @@ from decimal import Decimal
 from typing import Final
 
 from ccx.analysis.outcome import Outcome
+from ccx.plan.effects import RANK
+from ccx.plan.effects import effect as effect_of
+from ccx.plan.effects import share as share_of
 from ccx.plan.model import Effect, Side
 from ccx.plan.replay.judging import Judging, Verdict
 from ccx.plan.replay.logged import Request, Row
 from ccx.plan.replay.prices import Prices, Used
-from ccx.plan.replay.result import MOVING, OTHERS, Cost, Flow, Group, Replay, Skipped, Source, effect_of
+from ccx.plan.replay.result import MOVING, OTHERS, Cost, Flow, Group, Replay, Skipped, Source
 from ccx.routing.table import RoutingTable
 
 KEPT: Final = 50_000
@@ -26,15 +29,6 @@ NAMES: Final = 5_000
 
 _Key = tuple[Request, int, int, int]
 _FlowKey = tuple[Outcome, Outcome, str | None, str | None]
-_EFFECTS: Final[tuple[Effect, ...]] = (
-    "newly_unrouted",
-    "newly_refused",
-    "retargeted",
-    "newly_routed",
-    "failover",
-    "weights",
-    "treatment",
-)
 
 
 class _Sum:
@@ -99,10 +93,19 @@ class Tally:
         """All that was counted so far."""
         self._settle()
         flows = [
-            Flow(effect_of(before, after), before, after, s.requests, s.input, s.output, s.cost())
+            Flow(
+                effect_of(before, after),
+                before,
+                after,
+                s.requests,
+                s.input,
+                s.output,
+                s.cost(),
+                share_of(before, after),
+            )
             for (before, after, _, _), s in self._flows.items()
         ]
-        flows.sort(key=lambda f: (_EFFECTS.index(f.effect), -f.requests, f.before.route or "", f.after.route or ""))
+        flows.sort(key=lambda f: (RANK[f.effect], -f.requests, f.before.route or "", f.after.route or ""))
         movers = {name: s for name, s in self._movers.items() if s.moved}
         return Replay(
             old,
@@ -112,7 +115,7 @@ class Tally:
             requests=self._all.requests,
             same=self._all.requests - self._all.undetermined - sum(self._effects.values()),
             undetermined=self._all.undetermined,
-            effects=tuple((effect, self._effects[effect]) for effect in _EFFECTS if self._effects[effect]),
+            effects=tuple((effect, self._effects[effect]) for effect in RANK if self._effects[effect]),
             doubts=_most(self._doubts),
             flows=tuple(flows),
             clients=_groups(self._clients),
