@@ -7,33 +7,33 @@ SARIF included: a step that only uploads findings must allow the failure itself 
 from __future__ import annotations
 
 import os
-import shutil
-import sys
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Final, assert_never, cast, get_args
+from typing import Annotated, Final
 
 import typer
 
-from ccx.cli.destination import Format, Wanted, wanted
-from ccx.errors import Exit, UsageError
+from ccx.analysis.space import Budget
+from ccx.cli.destination import Wanted
+from ccx.cli.reports import destinations, publish
+from ccx.errors import Exit
+from ccx.lint.examine import Wish, examine
 from ccx.routing.compile import compile_spec
 from ccx.spec.diagnostics import Diagnostic
-from ccx.spec.render.github import render_github
-from ccx.spec.render.json import render_json
-from ccx.spec.render.junit import render_junit
-from ccx.spec.render.report import Report, report, summary
-from ccx.spec.render.sarif import render_sarif
-from ccx.spec.render.text import render_text
+from ccx.spec.render.report import Report
+from ccx.spec.rules import RULES
 from ccx.spec.schema import embedded_text
-from ccx.spec.validate import Loaded, extended, load
+from ccx.spec.validate import Loaded
 
 app = typer.Typer()
 
 DEFAULT_SPEC: Final = Path("ccx.yaml")
 
-Extra = Callable[[Loaded], Sequence[Diagnostic]]
-"""A further check of a loaded spec."""
+STATES: Final = 200_000
+SECONDS: Final = 2.0
+"""What the linter's proofs may take here; `ccx lint` takes longer, and says where it did not come to an end."""
 
 
 def compiler_findings(loaded: Loaded) -> Sequence[Diagnostic]:
@@ -43,10 +43,15 @@ def compiler_findings(loaded: Loaded) -> Sequence[Diagnostic]:
     return compile_spec(loaded.spec, locations=loaded.locations).diagnostics
 
 
-def check(path: Path, *, environ: Mapping[str, str], extra: Extra = compiler_findings) -> Report:
-    """Load one spec and run all checks."""
-    loaded = load(path, environ=environ)
-    return report(extended(loaded, extra(loaded)))
+def check(path: Path, *, environ: Mapping[str, str]) -> Report:
+    """Load one spec and run all checks: of what the linter finds, only errors are shown."""
+    ends = time.monotonic() + SECONDS
+    budget = Budget(states=STATES, expired=lambda: time.monotonic() > ends)
+    one = examine(path, Wish(today=datetime.now(UTC).date(), budget=budget, environ=environ))
+    shown = tuple(
+        found for found in one.linted.findings if RULES[found.code].finder == "validate" or found.severity == "error"
+    )
+    return Report(one.loaded.closure.entry, shown, one.loaded.excerpts, one.loaded.locations)
 
 
 @app.command()
@@ -65,39 +70,15 @@ def validate(
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings fail too.")] = False,
 ) -> None:
-    """Check specs: files, schema, references, secrets. Exit 0 if valid, 1 if not."""
-    destinations = [wanted(text, legal=get_args(Format)) for text in output or ["text"]]
-    if sum(one.file is None for one in destinations) > 1:
-        raise UsageError("only one output can go to standard output", hint="write others to files: --output sarif=FILE")
+    """Check specs: files, schema, references, secrets. Exit 0 if valid, 1 if not.
+
+    What `ccx lint` finds to be an error fails here too.
+    """
+    to = destinations(output)
     reports = [check(path, environ=os.environ) for path in paths or [DEFAULT_SPEC]]
-    for one in destinations:
-        _write(one, reports, strict=strict)
-    if all(one.file is not None for one in destinations):
-        for one_report in reports:
-            typer.echo(summary(one_report, strict=strict), err=True)
+    publish(reports, to, strict=strict, command="ccx validate")
     failed = any(one.counts.errors or (strict and one.counts.warnings) for one in reports)
     raise typer.Exit(Exit.FINDINGS if failed else Exit.OK)
-
-
-def _write(destination: Wanted, reports: Sequence[Report], *, strict: bool) -> None:
-    terminal = destination.file is None and sys.stdout.isatty()
-    format_ = cast(Format, destination.format)
-    match format_:
-        case "text":
-            width = shutil.get_terminal_size().columns if terminal else 100
-            colour = terminal and "NO_COLOR" not in os.environ
-            text = render_text(reports, width=width, colour=colour, strict=strict)
-        case "json":
-            text = render_json(reports)
-        case "github":
-            text = render_github(reports)
-        case "sarif":
-            text = render_sarif(reports, base=Path.cwd())
-        case "junit":
-            text = render_junit(reports, strict=strict)
-        case _:
-            assert_never(format_)
-    destination.write(text)
 
 
 @app.command()

@@ -76,8 +76,8 @@ def _shrinks(subject: Subject, route: RouteView, first: list[TargetView], target
     windows = [largest_window(subject, one) for one in first]
     known = [one for one in windows if one is not None]
     mine, most = largest_window(subject, target), most_tokens(route.rule.when)
-    if not known or len(known) < len(windows) or mine is None or mine >= min(known):
-        return
+    if not known or len(known) < len(windows) or mine is None or mine >= min(known) * 3 // 4:
+        return  # as good as the same
     if (most is not None and most < mine) or needs(route.rule.when).tokens >= mine:
         return
     yield Finding(

@@ -76,7 +76,7 @@ def expiry(subject: Subject) -> Iterator[Finding]:
     clients = {name: client for name, client in subject.spec.clients.items() if client.enabled}
     limited = [name for name, client in clients.items() if client.expires is not None]
     for name, client in clients.items():
-        if limited and client.expires is None:
+        if 2 * len(limited) > len(clients) and client.expires is None:
             also = ((("clients", limited[0], "expires"), f"`{limited[0]}` has a last day"),)
             message = f"the key of client `{name}` never expires"
             yield Finding(

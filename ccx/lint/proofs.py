@@ -17,6 +17,7 @@ from ccx.analysis.query import find
 from ccx.analysis.wording import say
 from ccx.lint.conditions import whens
 from ccx.lint.edit import replaced, without
+from ccx.lint.lifecycle import unknown_tags
 from ccx.lint.rule import Rule
 from ccx.lint.subject import RouteView, Subject, TargetView
 from ccx.protocols.conversion import answering
@@ -24,7 +25,7 @@ from ccx.routing.compile_conditions import admitted, compile_when
 from ccx.routing.conditions import ALWAYS, All, AnyOf, Condition, Constant, Not, TokensIn
 from ccx.routing.facts import Facts
 from ccx.spec.conditions import When
-from ccx.spec.diagnostics import Fix, Path
+from ccx.spec.diagnostics import Fix, Path, pointer
 from ccx.spec.finding import Finding
 from ccx.spec.scalars import parse_range
 
@@ -50,7 +51,7 @@ def _places(subject: Subject, names: tuple[str, ...], said: str) -> tuple[tuple[
 def unmatchable(subject: Subject) -> Iterator[Finding]:
     for found in proofs.unmatchable(subject.table, budget=subject.budget):
         route = subject.by_name.get(found.route)
-        if route is None:
+        if route is None or route.index in _asking_for_nobody(subject):
             continue
         parts = [f"`{say(part)}`" for part in found.contradicting]
         why = f": {' and '.join(parts)} exclude each other" if len(parts) > 1 else ""
@@ -63,9 +64,22 @@ def unmatchable(subject: Subject) -> Iterator[Finding]:
         )
 
 
-def unreachable(subject: Subject) -> Iterator[Finding]:
-    catch_all = next((route for route in subject.routes if route.rule.when == ALWAYS), None)
-    below = subject.routes[catch_all.index + 1 :] if catch_all is not None else ()
+def _asking_for_nobody(subject: Subject) -> set[int]:
+    """Routes that ask for a client or tag that nobody has: CCX120 and CCX509 say so, at the very word."""
+    beginnings = {f"/routes/{route.index}/": route.index for route in subject.routes}
+    told = [one.pointer for one in subject.loaded.diagnostics if one.code == "CCX120"]
+    told += [pointer(found.path) for found in unknown_tags(subject)]
+    return {beginnings[one[: one.index("/", 8) + 1]] for one in told if one.startswith("/routes/")}
+
+
+def _below_catch_all(subject: Subject) -> tuple[RouteView | None, tuple[RouteView, ...]]:
+    """The first route without conditions, and the routes that stand below it."""
+    found = next((route for route in subject.routes if route.rule.when == ALWAYS), None)
+    return found, subject.routes[found.index + 1 :] if found is not None else ()
+
+
+def early_catch_all(subject: Subject) -> Iterator[Finding]:
+    catch_all, below = _below_catch_all(subject)
     if catch_all is not None and below:
         hidden = tuple(route.written.name for route in below)
         yield Finding(
@@ -76,7 +90,10 @@ def unreachable(subject: Subject) -> Iterator[Finding]:
             help="move it to the end, or give it a condition",
             also=_places(subject, hidden, "never asked"),
         )
-    told = {route.written.name for route in below}
+
+
+def unreachable(subject: Subject) -> Iterator[Finding]:
+    told = {route.written.name for route in _below_catch_all(subject)[1]}
     for found in proofs.unreachable(subject.table, budget=subject.budget):
         route = subject.by_name.get(found.route)
         if route is None or found.route in told:
@@ -322,7 +339,8 @@ def _beside(when: When) -> Condition:
 
 PROOFS: Final[tuple[Rule, ...]] = (
     Rule(("CCX202",), unmatchable, proof=True),
-    Rule(("CCX201", "CCX207"), unreachable, proof=True),
+    Rule(("CCX207",), early_catch_all),
+    Rule(("CCX201",), unreachable, proof=True),
     Rule(("CCX203",), redundant, proof=True),
     Rule(("CCX204",), gaps, proof=True),
     Rule(("CCX205",), order_sensitive, proof=True),

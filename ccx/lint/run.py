@@ -86,6 +86,7 @@ def _severities(root: Tree | None) -> dict[str, str]:
 
 
 def _checked(subject: Subject, chosen: Selection, off: Collection[str], unfinished: list[str]) -> Iterator[Diagnostic]:
+    reasons: dict[str, None] = {}
     for rule in CHECKS:
         wanted = [code for code in rule.codes if code in chosen and code not in off]
         if not wanted:
@@ -94,12 +95,14 @@ def _checked(subject: Subject, chosen: Selection, off: Collection[str], unfinish
             findings = list(rule.check(subject))
         except Unfinished as reason:
             unfinished.extend(wanted)
-            at = ("routes",) if subject.spec.routes else ()
-            message = f"{', '.join(wanted)}: the proof did not come to an end: {reason}"
-            advice = "raise --max-states; nothing is claimed about what was not examined"
-            yield located(Finding(at, "CCX903", message, help=advice, at_key=True), subject.locations)
+            reasons[str(reason)] = None
             continue
         yield from (located(one, subject.locations) for one in findings if one.code in wanted)
+    if unfinished:
+        at = ("routes",) if subject.spec.routes else ()
+        message = f"nothing is claimed about {', '.join(sorted(unfinished))}: {'; '.join(reasons)}"
+        advice = "raise --max-states or --time-limit"
+        yield located(Finding(at, "CCX903", message, help=advice, at_key=True), subject.locations)
 
 
 def _graded(found: Diagnostic, severities: Mapping[str, str]) -> Diagnostic | None:

@@ -55,7 +55,6 @@ PENDING: Final[tuple[Pending, ...]] = (
     Pending(("telemetry", "traces"), "traces", "none are sent"),
     Pending(("telemetry", "usage"), "the usage store", "usage is in the request log and the metrics only"),
     Pending(("telemetry", "logs", "bodies"), "logging of bodies", "bodies are never logged", _on),
-    Pending(("lint", "rules"), "severities of lint rules", "each rule has its own severity"),
 )
 
 

@@ -255,10 +255,13 @@ def _models(root: Tree) -> Iterator[Finding]:
 
 
 def _lint(root: Tree) -> Iterator[Finding]:
-    for code in entries(under(root, "lint", "rules")):
-        if code in RULES:
-            continue
+    for code, severity in entries(under(root, "lint", "rules")).items():
         at: Path = ("lint", "rules", code)
+        if code in RULES:
+            if RULES[code].fixed and severity.content != "error":
+                message = f"{code} is an error of the language, and stays one"
+                yield Finding(at, "CCX127", message, help="the setting does nothing", at_key=True)
+            continue
         if _CODE.fullmatch(code):
             message = f"this ccx has no rule {code}"
             yield Finding(at, "CCX127", message, help="the setting does nothing", at_key=True)

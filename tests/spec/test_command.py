@@ -12,7 +12,6 @@ import pytest
 from ccx.cli.destination import wanted
 from ccx.cli.validate import app, check
 from ccx.errors import Exit, UsageError
-from ccx.spec.diagnostics import START, diagnostic
 from ccx.spec.schema import embedded_text
 
 VALID = "version: ccx/v1\nchannels: {main: {provider: demo}}\n"
@@ -59,7 +58,7 @@ def test_each_spec_has_a_summary_line(capsys: pytest.CaptureFixture[str]) -> Non
     run("validate", "ccx.yaml", "warning.yaml", "invalid.yaml")
     lines = capsys.readouterr().out.splitlines()
     assert "ccx.yaml: valid" in lines
-    assert "warning.yaml: valid, 2 warnings" in lines
+    assert "warning.yaml: valid, 1 warning" in lines
     assert lines[-1] == "invalid.yaml: invalid, 1 error"
 
 
@@ -106,13 +105,11 @@ def test_what_the_compiler_finds_is_part_of_it(folder: Path) -> None:
     assert one.counts.errors == 1
 
 
-def test_a_further_check_can_be_given() -> None:
-    one = check(
-        Path("ccx.yaml"),
-        environ={},
-        extra=lambda loaded: [diagnostic("CCX110", "mine", file=loaded.closure.entry, span=START)],
-    )
-    assert [found.message for found in one.diagnostics] == ["mine"]
+def test_what_the_linter_finds_to_be_an_error_fails_too_and_its_warnings_stay_away(folder: Path) -> None:
+    text = "routes: [{name: all, to: [main, main]}, {name: late, when: {model: m}, to: [main]}]\n"
+    (folder / "ccx.yaml").write_text(f"version: ccx/v1\nchannels: {{main: {{provider: demo}}}}\n{text}")
+    one = check(Path("ccx.yaml"), environ={})
+    assert [found.code for found in one.diagnostics] == ["CCX207"]
 
 
 def test_output_survives_a_narrow_encoding(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

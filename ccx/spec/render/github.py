@@ -18,8 +18,8 @@ CAP: Final = 10
 _COMMAND: Final[dict[Severity, str]] = {"error": "error", "warning": "warning", "info": "notice"}
 
 
-def render_github(reports: Sequence[Report]) -> str:
-    """One command a line, errors first."""
+def render_github(reports: Sequence[Report], *, command: str = "ccx validate") -> str:
+    """One command a line, errors first. `command` is what shows all that is left out."""
     found = [one for report in reports for one in report.diagnostics]
     found.sort(key=lambda one: list(_COMMAND).index(one.severity))
     totals = Counter(one.severity for one in found)
@@ -34,7 +34,7 @@ def render_github(reports: Sequence[Report]) -> str:
             lines.append(_command(one))
     hidden = len(found) - len(lines)
     if hidden:
-        lines.append(f"::notice title=ccx::{hidden} more findings are not shown here; run ccx validate to see all")
+        lines.append(f"::notice title=ccx::{hidden} more findings are not shown here; run {command} to see all")
     return "".join(line + "\n" for line in lines)
 
 

@@ -9,8 +9,9 @@
                                    "witness": str|null,
                                    "fix": {"title", "safe": bool, "edits": [{"file", "span", "text"}]}|null}]}]}
 
-`witness` is a command that shows the finding on one request. Lines and columns count from 1, the end column is the first one not covered. Within a major version keys are only
-added; readers ignore those they do not know. Source text is not part of it.
+`witness` is a command that shows the finding on one request. Lines and columns count from 1, the end column is the
+first one not covered. Within a major version keys are only added; readers ignore those they do not know. Source text is
+not part of it.
 """
 
 from __future__ import annotations

@@ -16,9 +16,9 @@ from ccx.spec.render.report import Report
 _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def render_junit(reports: Sequence[Report], *, strict: bool = False) -> str:
-    """All reports as one document. With `strict` warnings are failures too."""
-    root = Xml.Element("testsuites", name="ccx validate")
+def render_junit(reports: Sequence[Report], *, strict: bool = False, command: str = "ccx validate") -> str:
+    """All reports as one document. With `strict` warnings are failures too. `command` is what found them."""
+    root = Xml.Element("testsuites", name=command)
     cases = failures = 0
     for report in reports:
         suite = Xml.SubElement(root, "testsuite", name=_legal(report.entry))
@@ -36,7 +36,9 @@ def render_junit(reports: Sequence[Report], *, strict: bool = False) -> str:
             else:
                 Xml.SubElement(case, "system-out").text = text
         if not groups:
-            Xml.SubElement(suite, "testcase", classname=_legal(report.entry), name="valid", file=_legal(report.entry))
+            Xml.SubElement(
+                suite, "testcase", classname=_legal(report.entry), name=report.verdicts[0], file=_legal(report.entry)
+            )
         suite.set("tests", str(max(len(groups), 1)))
         suite.set("failures", str(failed))
         suite.set("errors", "0")

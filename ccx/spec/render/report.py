@@ -13,12 +13,15 @@ from ccx.spec.validate import Loaded
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One spec and what was found. `entry` is the path as it was given."""
+    """One spec and what was found. `entry` is the path as it was given. `verdicts` are the words for good and bad, and
+    `notes` what the summary adds."""
 
     entry: str
     diagnostics: tuple[Diagnostic, ...]
     excerpts: Excerpts
     locations: Locations
+    verdicts: tuple[str, str] = ("valid", "invalid")
+    notes: tuple[str, ...] = ()
 
     @property
     def counts(self) -> Counts:
@@ -35,10 +38,11 @@ def summary(one: Report, *, strict: bool = False) -> str:
     """One line: `ccx.yaml: valid, 3 warnings`."""
     counts = one.counts
     failed = counts.errors > 0 or (strict and counts.warnings > 0)
-    parts = ["invalid" if failed else "valid"]
+    parts = [one.verdicts[failed]]
     for number, word in ((counts.errors, "error"), (counts.warnings, "warning"), (counts.infos, "note")):
         if number:
             parts.append(f"{number} {word}{'s' if number != 1 else ''}")
+    parts.extend(one.notes)
     return f"{one.entry}: {', '.join(parts)}"
 
 

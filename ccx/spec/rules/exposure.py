@@ -8,6 +8,7 @@ from ccx.spec.rules.info import RuleInfo, lint_rule
 
 _CLIENT = 'team: {key: {sha256: "6d21164477a9c73e31be668f4b7a43ac4facb88e86af815d2e8c9604419b69d4"}}'
 _OTHER = 'ops: {key: {sha256: "5a50774b80520af57df6890d2dcde401a066de76d2d9fa5f17c200cd0a0711f7"}}'
+_THIRD = 'bots: {key: {sha256: "365d70c2eb14fdc940db23ae9aaf88daceb7c94c55bdf39da5626e8b1793ddca"}}'
 
 EXPOSURE: Final[tuple[RuleInfo, ...]] = (
     lint_rule(
@@ -34,11 +35,12 @@ EXPOSURE: Final[tuple[RuleInfo, ...]] = (
         "CCX410",
         "client-without-expiry",
         severity="info",
-        summary="A client's key never expires, where those of other clients do.",
-        why="A key that was lost works until somebody notices. Others of this spec have a last day; this one has none.",
+        summary="A client's key never expires, where those of most others do.",
+        why="A key that was lost works until somebody notices. Most of this spec have a last day; this one has none.",
         bad=f"""
         clients:
           {_CLIENT.replace("}}", "}, expires: 2099-12-31}")}
+          {_THIRD.replace("}}", "}, expires: 2099-12-31}")}
           {_OTHER}
         """,
         good=f"""

@@ -12,7 +12,8 @@ FAILOVER: Final[tuple[RuleInfo, ...]] = (
         "single-target",
         severity="info",
         summary="A route has one target, where other routes of the spec have several.",
-        why="When that channel is down, so is the route. If that is meant, say so with an ignore and its reason.",
+        why="""When that channel is down, so is the route. Often that is meant: background work, models of one vendor.
+        So the rule is off unless it is asked for: with `--select CCX302`, or `lint: {rules: {CCX302: info}}`.""",
         bad="""
         channels: {a: {provider: demo}, b: {provider: demo}}
         routes:
@@ -23,8 +24,9 @@ FAILOVER: Final[tuple[RuleInfo, ...]] = (
         channels: {a: {provider: demo}, b: {provider: demo}}
         routes:
           - {name: opus, when: {model: claude-opus-*}, to: [a, b]}
-          - {name: default, to: [a, b]}
+          - {name: default, to: [b, a]}
         """,
+        opt_in=True,
     ),
     lint_rule(
         "CCX303",

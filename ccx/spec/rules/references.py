@@ -106,8 +106,9 @@ REFERENCES: Final[tuple[RuleInfo, ...]] = (
         "CCX127",
         "unknown-lint-rule",
         severity="warning",
-        summary="A severity is set for a rule that this ccx does not have.",
-        why="The setting does nothing. It may be a misprint, or a rule of a later ccx.",
+        summary="A severity is set for a rule that this ccx does not have, or that has to be an error.",
+        why="""The setting does nothing. It may be a misprint, or a rule of a later ccx. What leaves no spec to speak of
+        is an error whatever one says.""",
         bad="lint: {rules: {CCX999: off}}",
         good='lint: {rules: {CCX120: "off"}}',
     ),
