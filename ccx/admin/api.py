@@ -1,7 +1,8 @@
-"""The management API: status, metrics, reload. Apart from the clients' keys.
+"""The management API: status, metrics, the live table, reload. Apart from the clients' keys.
 
 Law: with an admin key, that key and nothing else opens these; without one, only a caller on this machine. Nothing here
-changes the spec: what runs is what the files say.
+changes the spec: what runs is what the files say. Of several workers on one port, one answers: it speaks for itself,
+and `workers` in the status tells what each of them serves.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import hashlib
 import hmac
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from ccx import __version__
+from ccx.routing.canonical import table_json
 from ccx.runtime.admission import credential, from_this_machine, read_headers
 from ccx.runtime.gateway import Gateway
 from ccx.runtime.live import Live
@@ -31,11 +33,27 @@ Handler = Callable[[Request], Awaitable[Response]]
 STARTED = time.time()
 
 
-def routes(gateway: Gateway, reconciler: Reconciler, telemetry: Telemetry, *, spec: Path) -> list[BaseRoute]:
-    """The routes to mount beside the gateway."""
+def routes(
+    gateway: Gateway,
+    reconciler: Reconciler,
+    telemetry: Telemetry,
+    *,
+    spec: Path,
+    tell_others: Callable[[], None] = lambda: None,
+) -> list[BaseRoute]:
+    """The routes to mount beside the gateway. `tell_others` asks the other workers to reconcile too."""
 
     async def status(request: Request) -> Response:
-        return JSONResponse(describe(gateway, reconciler, spec=spec))
+        workers = await asyncio.to_thread(telemetry.tables)
+        return JSONResponse(describe(gateway, reconciler, spec=spec, workers=workers))
+
+    async def table(request: Request) -> Response:
+        live = gateway.live
+        headers = {"etag": f'"{live.digest}"', "cache-control": "no-cache"}
+        if request.headers.get("if-none-match") == headers["etag"]:
+            return Response(status_code=304, headers=headers)
+        data = await asyncio.to_thread(table_json, live.table)
+        return Response(data, media_type="application/json", headers=headers)
 
     async def metrics(request: Request) -> Response:
         if not gateway.live.table.telemetry.metrics:
@@ -44,6 +62,7 @@ def routes(gateway: Gateway, reconciler: Reconciler, telemetry: Telemetry, *, sp
         return Response(body, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     async def reload(request: Request) -> Response:
+        tell_others()
         result = await reconciler.reconcile("admin")
         said = reconciler.status
         body = {"result": result, "digest": gateway.live.digest, "problems": list(said.problems)}
@@ -52,6 +71,7 @@ def routes(gateway: Gateway, reconciler: Reconciler, telemetry: Telemetry, *, sp
     return [
         Route("/status", _guarded(gateway, status), methods=["GET"]),
         Route("/metrics", _guarded(gateway, metrics), methods=["GET"]),
+        Route("/admin/table", _guarded(gateway, table), methods=["GET"]),
         Route("/admin/reload", _guarded(gateway, reload), methods=["POST"]),
     ]
 
@@ -90,10 +110,18 @@ def connections(live: Live) -> dict[str, int]:
     return found
 
 
-def describe(gateway: Gateway, reconciler: Reconciler, *, spec: Path) -> dict[str, Any]:
-    """What runs here, and how the last reload went."""
+def describe(
+    gateway: Gateway,
+    reconciler: Reconciler,
+    *,
+    spec: Path,
+    workers: Mapping[str, tuple[str | None, bool]] | None = None,
+) -> dict[str, Any]:
+    """What runs here, and how the last reload went. `workers` is what each of several serves, and whether its last
+    reload was good."""
     live, said = gateway.live, reconciler.status
     table = live.table
+    good = said.result != "rejected"
     return {
         "version": __version__,
         "pid": os.getpid(),
@@ -107,6 +135,10 @@ def describe(gateway: Gateway, reconciler: Reconciler, *, spec: Path) -> dict[st
             "last_reload": {"result": said.result, "at": _when(said.at), "problems": list(said.problems)},
             "restart_needed": list(said.restart_needed),
         },
+        "workers": [
+            {"worker": name, "digest": digest, "last_reload_good": good}
+            for name, (digest, good) in (workers or {"0": (live.digest, good)}).items()
+        ],
         "in_flight": gateway.in_flight,
         "draining": gateway.draining,
         "routes": [route.name for route in table.routes],

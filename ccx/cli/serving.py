@@ -128,7 +128,13 @@ async def _serve(start: Start, listener: socket.socket) -> None:
     app = App(
         gateway,
         proxy,
-        admin=routes(gateway, reconciler, telemetry, spec=start.loader.path),
+        admin=routes(
+            gateway,
+            reconciler,
+            telemetry,
+            spec=start.loader.path,
+            tell_others=lambda: _tell_others(start.worker),
+        ),
         background=[reconciler.run, telemetry.run],
         on_stop=stopped,
     )
@@ -170,6 +176,12 @@ async def _serve(start: Start, listener: socket.socket) -> None:
         # Threads that count tokens or compile a spec give way to the loop after this long instead of 5 ms.
         sys.setswitchinterval(0.0005)
         await server.serve(sockets=[listener])
+
+
+def _tell_others(worker: Worker | None) -> None:
+    """Have the parent pass a hangup on to all workers, this one too: each reconciles."""
+    if worker is not None and os.getppid() == worker.parent:
+        os.kill(worker.parent, signal.SIGHUP)
 
 
 def _look(loader: Loader) -> Candidate:

@@ -77,6 +77,10 @@ class Telemetry:
         """Write one of the gateway's own events. Never raises."""
         self.events.log_event(kind, **fields)
 
+    def tables(self) -> dict[str, tuple[str | None, bool]] | None:
+        """What each of several workers serves, see `MetricsFiles.tables`; None where there is one process."""
+        return self.files.tables() if self.files is not None else None
+
     def render_metrics(self) -> bytes:
         """The answer to a scrape, for all workers. Blocks for some milliseconds."""
         return self.metrics.render() if self.files is None else self.files.render()

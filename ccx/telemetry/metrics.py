@@ -20,6 +20,9 @@ DURATIONS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.
 FIRST_BYTES: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0)
 _STATUSES: Final = {status: str(status) for status in range(100, 600)}
 
+CONFIG_INFO: Final = "ccx_config_info"
+RELOAD_OK: Final = "ccx_config_last_reload_successful"
+
 ReloadResult = Literal["applied", "unchanged", "rejected"]
 
 
@@ -80,7 +83,7 @@ class Metrics:
             "ccx_telemetry_failures_total", "Exchanges that a telemetry sink failed to take.", labels=("sink",)
         )
         self._reload_ok = registry.gauge(
-            "ccx_config_last_reload_successful",
+            RELOAD_OK,
             "1 if the last reload was applied or changed nothing, 0 if it was rejected; of several workers the worst.",
             rule="min",
         ).labelled()
@@ -90,7 +93,7 @@ class Metrics:
             rule="min",
         ).labelled()
         self._config = registry.gauge(
-            "ccx_config_info", "The digest of the routing table in service, as a label.", labels=("digest",), rule="max"
+            CONFIG_INFO, "The digest of the routing table in service, as a label.", labels=("digest",), rule="max"
         )
         self._reloads = registry.counter(
             "ccx_config_reloads_total", "Reloads by result: applied, unchanged, rejected.", labels=("result",)

@@ -20,7 +20,7 @@ from typing import Final
 import msgspec
 
 from ccx.telemetry.exposition import WorkerSnapshot, decode, encode, merge, render
-from ccx.telemetry.metrics import Metrics
+from ccx.telemetry.metrics import CONFIG_INFO, RELOAD_OK, Metrics
 
 EVERY: Final = 1.0
 STALE: Final = 10.0
@@ -72,6 +72,13 @@ class MetricsFiles:
         others = [self._others(path) for path in sorted(self._listing()) if path != self._path]
         return render(merge([self._own(live=True), *(other for other in others if other is not None)]))
 
+    def tables(self) -> dict[str, tuple[str | None, bool]]:
+        """For each living worker the digest of the table it serves, and whether its last reload was good: as it told
+        at most `EVERY` seconds ago, of this one as it is now. Reads small files: blocks briefly."""
+        others = [self._others(path) for path in sorted(self._listing()) if path != self._path]
+        found = [self._metrics.read(live=True), *(other for other in others if other is not None)]
+        return {snapshot.worker: _table(snapshot) for snapshot in found if snapshot.live}
+
     def _own(self, *, live: bool) -> WorkerSnapshot:
         own = self._metrics.read(live=live)
         if not self._inherited:
@@ -113,6 +120,13 @@ class MetricsFiles:
             unfinished.replace(self._path)
         except OSError:
             self.write_failures += 1
+
+
+def _table(snapshot: WorkerSnapshot) -> tuple[str | None, bool]:
+    families = {family.name: family.series for family in snapshot.families}
+    digests = [series.labels[0] for series in families.get(CONFIG_INFO, []) if series.labels]
+    good = [series.numbers[0] for series in families.get(RELOAD_OK, []) if series.numbers]
+    return digests[0] if digests else None, good == [1]
 
 
 def _load(path: Path) -> WorkerSnapshot | None:
