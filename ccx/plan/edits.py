@@ -19,7 +19,7 @@ from ccx.plan.model import Edit, FieldEdit, Kind, Operation
 from ccx.plan.readable import Fields, Path
 from ccx.routing.canonical import canonical
 from ccx.routing.compile import Compiled
-from ccx.routing.table import Channel, ModelInfo, Route, RoutingTable
+from ccx.routing.table import Channel, Client, ModelInfo, Route, RoutingTable
 from ccx.spec.locations import Locations, Place
 
 _LONGEST: Final = 120
@@ -114,7 +114,7 @@ class _Comparison:
         self.routes()
         self.named("channel", old.channels, new.channels, fields=readable.channel_fields, usual=_channel)
         self.order_of_channels()
-        self.named("client", old.clients, new.clients, fields=readable.client_fields, usual=None)
+        self.named("client", old.clients, new.clients, fields=readable.client_fields, usual=_client)
         self.named("model", old.models, new.models, fields=readable.model_fields, usual=ModelInfo)
         if old.server.direct and new.server.direct:
             self.changed("route", "@direct", readable.treatment_fields, (old.direct, new.direct))
@@ -168,7 +168,7 @@ class _Comparison:
                 was = before[name]
                 if was != name:
                     self.found.append(self.edit("route", name, "rename", was=was))
-                self.changed("route", name, readable.route_fields, (old[was], route), was=was)
+                self.changed("route", name, readable.route_fields, (replace(old[was], name=name), route), was=was)
                 if name in moved:
                     self.found.append(self.edit("route", name, "move"))
                 self.removed_routes(old, follow.pop(was, []))
@@ -185,11 +185,11 @@ class _Comparison:
         new: Sequence[Any],
         *,
         fields: Callable[[Any], Fields],
-        usual: Callable[[str], Any] | None,
+        usual: Callable[[str], Any],
     ) -> None:
         before, after = ({one.name: one for one in side} for side in (old, new))
         for name in sorted(before.keys() | after.keys()):
-            plain = fields(usual(name)) if usual is not None else {}
+            plain = fields(usual(name))
             if name not in before:
                 self.add(kind, name, fields(after[name]), plain)
             elif name not in after:
@@ -273,6 +273,10 @@ def _fallback(table: RoutingTable) -> list[str]:
 
 def _channel(name: str) -> Channel:
     return Channel(name, "generic", ())
+
+
+def _client(name: str) -> Client:
+    return Client(name, ())
 
 
 def _renamed(gone: Sequence[Route], come: Sequence[Route]) -> dict[str, str]:

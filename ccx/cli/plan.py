@@ -1,0 +1,230 @@
+"""`ccx plan`: what a change of the spec does to requests.
+
+Exit 0; with --detailed-exitcode 2 where there are changes; 1 for an error or something forbidden; 3 where the analysis
+did not finish. Everything that was asked for is written before the command ends, whatever its exit.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, assert_never, cast, get_args
+
+import typer
+
+from ccx.analysis.space import STATES, Budget
+from ccx.cli.destination import Wanted, wanted
+from ccx.errors import Exit, UsageError
+from ccx.plan.build import nothing, plan
+from ccx.plan.edits import Compared
+from ccx.plan.guards import ANY, GUARDS, forbidden
+from ccx.plan.json import render_json
+from ccx.plan.model import Plan
+from ccx.plan.revisions import Comparison, Version, comparison, versions
+from ccx.routing.compile import compile_spec
+from ccx.routing.compile_conditions import compile_when
+from ccx.routing.conditions import ALWAYS, Condition
+from ccx.spec.conditions import When
+from ccx.spec.diagnostics import has_errors
+from ccx.spec.render.text import render_findings
+from ccx.spec.scalars import parse_duration
+from ccx.spec.validate import extended
+
+app = typer.Typer()
+
+DEFAULT_SPEC: Final = Path("ccx.yaml")
+Format = Literal["text", "markdown", "json", "html"]
+_ENDINGS: Final = {".json": "json", ".md": "markdown", ".html": "html"}
+
+
+@app.command("plan")
+def plan_(
+    first: Annotated[
+        str | None, typer.Argument(metavar="[A]", help="A revision, A..B, A...B, or a file. Default: HEAD.")
+    ] = None,
+    second: Annotated[
+        str | None, typer.Argument(metavar="[B]", help="A revision or a file. Default: the working tree.")
+    ] = None,
+    spec: Annotated[
+        Path | None, typer.Option("--spec", "-f", metavar="SPEC", help="The spec. Default: ccx.yaml.")
+    ] = None,
+    output: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FORMAT[=FILE]",
+            help="text, markdown, json or html, to standard output or a file; FILE.json is json. Repeatable.",
+        ),
+    ] = None,
+    detailed: Annotated[bool, typer.Option("--detailed-exitcode", help="Exit 2 where there are changes.")] = False,
+    forbid: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KIND[,KIND]", help=f"Fail on: {', '.join(GUARDS)}, {ANY}. Repeatable."),
+    ] = None,
+    within: Annotated[
+        str | None, typer.Option(metavar="CONDITION", help="Only such requests: model=claude-*,client=team-a.")
+    ] = None,
+    max_states: Annotated[int, typer.Option(min=1, help="Bound of the analysis; past it, exit 3.")] = STATES,
+    timeout: Annotated[str | None, typer.Option(metavar="DURATION", help="Likewise in time, such as 30s.")] = None,
+) -> None:
+    """Show what a change of the spec does to requests.
+
+    Without arguments the working tree is compared with HEAD; `main...HEAD` is what a pull request changes.
+    """
+    destinations = _destinations(output or ["text"])
+    kinds = _kinds(forbid or [])
+    asked = comparison(first, second, spec=spec, usual=DEFAULT_SPEC)
+    condition = _within(within) if within is not None else ALWAYS
+    budget = Budget(max_states, _expired(timeout))
+    found = _plan(asked, budget=budget, within=condition)
+    for one in destinations:
+        _write(one, found)
+    if all(one.file is not None for one in destinations):
+        typer.echo(_summary(found), err=True)
+    refused = forbidden(found, kinds)
+    for line in refused:
+        typer.echo(f"ccx: forbidden: {line}", err=True)
+    raise typer.Exit(_exit(found, refused=bool(refused), detailed=detailed))
+
+
+def _exit(found: Plan, *, refused: bool, detailed: bool) -> Exit:
+    if refused:
+        return Exit.FINDINGS
+    if not found.complete:
+        return Exit.INCOMPLETE
+    return Exit.CHANGES if detailed and not found.no_op else Exit.OK
+
+
+def _plan(asked: Comparison, *, budget: Budget, within: Condition) -> Plan:
+    """The plan of two versions. Ends the command with their diagnostics where one is not valid."""
+    with versions(asked) as both:
+        old, new = (_compiled(version, path=asked.spec) for version in both)
+    if old is None or new is None:
+        raise typer.Exit(Exit.FINDINGS)
+    return plan(old, new, spec=os.fspath(asked.spec), budget=budget, within=within)
+
+
+def _compiled(version: Version, *, path: Path) -> Compared | None:
+    """A version compiled; None, with its errors told, where it is not valid."""
+    loaded = version.loaded
+    if loaded is None:
+        return nothing(version.name, version.revision)
+    compiled = None
+    if loaded.spec is not None:
+        compiled = compile_spec(loaded.spec, locations=loaded.locations)
+        loaded = extended(loaded, compiled.diagnostics)
+    if compiled is not None and not has_errors(loaded.diagnostics):
+        return Compared(compiled, version.name, version.revision, loaded.locations)
+    errors = [one for one in loaded.diagnostics if one.severity == "error"]
+    shown = render_findings(errors, excerpts=loaded.excerpts, colour=sys.stderr.isatty())
+    typer.echo(shown.rstrip("\n"), err=True)
+    where = "" if version.name in (os.fspath(path), loaded.closure.entry) else f" at {version.name}"
+    typer.echo(f"ccx: {loaded.closure.entry}{where} is not valid, so there is no plan", err=True)
+    return None
+
+
+def _destinations(texts: Sequence[str]) -> list[Wanted]:
+    found: list[Wanted] = []
+    for text in texts:
+        format_ = _ENDINGS.get(Path(text).suffix.lower()) if "=" not in text else None
+        found.append(Wanted(format_, Path(text)) if format_ is not None else wanted(text, legal=get_args(Format)))
+    if sum(one.file is None for one in found) > 1:
+        raise UsageError("only one output can go to standard output", hint="write others to files: --output json=FILE")
+    return found
+
+
+def _kinds(texts: Sequence[str]) -> list[str]:
+    legal = (*GUARDS, ANY)
+    kinds = [kind.strip() for text in texts for kind in text.split(",") if kind.strip()]
+    for kind in kinds:
+        if kind not in legal:
+            near = difflib.get_close_matches(kind, legal, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(legal)}"
+            raise UsageError(f"--forbid: there is no mark {kind!r}", hint=hint)
+    return kinds
+
+
+def _expired(timeout: str | None) -> Callable[[], bool] | None:
+    if timeout is None:
+        return None
+    try:
+        end = time.monotonic() + parse_duration(timeout) / 1000
+    except ValueError as error:
+        raise UsageError(f"--timeout: {error}") from None
+    return lambda: time.monotonic() > end
+
+
+def _within(text: str) -> Condition:
+    """`model=claude-*,!*-mini,tag.team=core` as `when:` has it: a piece without a name belongs to the one before."""
+    when: dict[str, Any] = {}
+    values: dict[str, list[Any]] = {}
+    name = ""
+    for piece in text.split(","):
+        key, sign, value = piece.partition("=")
+        if sign and key.strip().replace("_", "").replace(".", "").replace("-", "").isalnum():
+            name, piece = key.strip(), value
+        if not name:
+            raise UsageError(f"--within: {piece!r} has no name", hint="--within model=claude-*,client=team-a")
+        values.setdefault(name, []).append(_value(piece.strip()))
+    for name, listed in values.items():
+        axis, dot, below = name.partition(".")
+        one = listed[0] if len(listed) == 1 else listed
+        if dot:
+            when.setdefault(axis, {})[below] = one
+        else:
+            when[axis] = one
+    try:
+        return compile_when(When.model_validate(when))
+    except ValueError as error:
+        # The first line counts the mistakes; the second names the key, the third says what is wrong with it.
+        said = ": ".join(line.strip() for line in str(error).splitlines()[1:3])
+        raise UsageError(f"--within: {said}", hint="the keys are those of `when:` in a route") from None
+
+
+def _value(text: str) -> Any:
+    return {"true": True, "false": False}.get(text, text)
+
+
+def _write(destination: Wanted, found: Plan) -> None:
+    format_ = cast(Format, destination.format)
+    match format_:
+        case "text":
+            text = _text(found, terminal=destination.file is None and sys.stdout.isatty(), file=destination.file)
+        case "markdown":
+            from ccx.plan.render.markdown import render_markdown  # noqa: PLC0415 - only for this output
+
+            text = render_markdown(found)
+        case "json":
+            text = render_json(found)
+        case "html":
+            from ccx.plan.render.html import render_html  # noqa: PLC0415 - only for this output
+
+            text = render_html(found)
+        case _:
+            assert_never(format_)
+    destination.write(text)
+
+
+def _text(found: Plan, *, terminal: bool, file: Path | None) -> str:
+    from ccx.plan.render.text import render_text  # noqa: PLC0415 - only for this output
+
+    width = shutil.get_terminal_size().columns if terminal else 100
+    colour = terminal and "NO_COLOR" not in os.environ
+    encoding = sys.stdout.encoding or "ascii"
+    unicode = file is not None or encoding.lower().replace("-", "").startswith("utf")
+    return render_text(found, width=width, colour=colour, unicode=unicode)
+
+
+def _summary(found: Plan) -> str:
+    if not found.complete:
+        return f"{found.spec}: not finished: {found.unfinished}"
+    if found.no_op:
+        return f"{found.spec}: no changes"
+    moved, touched = len(found.moved), len(found.touched)
+    return f"{found.spec}: {moved} routing changes, {touched} other changes"
