@@ -34,6 +34,7 @@ COMMANDS: Final[Mapping[str, Entry]] = {
     "replay": Entry(
         "replay", "Replay a request log: how many requests go elsewhere, from where to where, and what it costs."
     ),
+    "test": Entry("test", "Run the routing tests of a spec, drill its failover, prove its invariants."),
     "fidelity": Entry("fidelity", "Show what each client keeps on each upstream."),
     "serve": Entry("serve", "Serve a spec, and swap to the new table whenever its files change."),
     "keys": Entry("keys", "Make a key for a client."),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Literal
+from typing import Any, Literal
 
 from ccx.analysis.outcome import Outcome
 from ccx.routing.facts import Facts
@@ -93,12 +93,24 @@ class Proof:
 
 
 @dataclass(frozen=True, slots=True)
+class Suggested:
+    """A test that was made and passes. `written` is it in the language, as plain data."""
+
+    name: str
+    written: Mapping[str, Any]
+    result: Result
+
+
+@dataclass(frozen=True, slots=True)
 class Hole:
-    """Something that no test covers, in words. `route` is the one it belongs to."""
+    """Something that no test covers, in words. `route` is the one it belongs to; `test` would cover it, and `why` says
+    why there is none."""
 
     metric: Metric
     route: str
     what: str
+    test: Suggested | None = None
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)

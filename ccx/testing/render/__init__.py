@@ -1,0 +1,1 @@
+"""A report of tests, laid out for people and for programs."""
