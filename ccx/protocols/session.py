@@ -61,8 +61,8 @@ def session_id(protocol: Protocol, headers: Mapping[str, str], body: Body | None
 
 
 def prompt_prefix(protocol: Protocol, body: Body) -> bytes:
-    """A digest of what the prompt begins with: the system prompt and the first messages up to the user's, which a
-    provider's prompt cache goes by as well. The same for each turn of a conversation, and for those that begin alike."""
+    """A digest of what the prompt begins with: the system prompt and the first messages up to the user's, which
+    a provider's prompt cache goes by as well. The same for each turn of a conversation, and for those that begin so."""
     found = hashlib.blake2b(digest_size=16)
     for field in _FIRST[protocol]:
         raw = body.top.get(field)
