@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-from ccx.analysis.space import Unfinished
+from ccx.analysis.effort import Unfinished
 from ccx.analysis.texts import Spelling, classes_of, patterns_of
 from ccx.protocols.names import Protocol
 from ccx.routing.conditions import (

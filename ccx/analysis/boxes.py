@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
+from ccx.analysis.effort import Unfinished
 from ccx.analysis.globs import holds, meets, pieces_of, single_stars
-from ccx.analysis.space import Unfinished
 from ccx.routing.conditions import All, AnyOf, Condition, Constant, Leaf, ModelMatches, Not
 
 BOXES_AT_MOST = 2_000

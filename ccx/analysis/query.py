@@ -2,37 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+from ccx.analysis.areas import regions_of_area
 from ccx.analysis.difference import Region
+from ccx.analysis.effort import Budget, Meter
+from ccx.analysis.globs import generic
 from ccx.analysis.outcome import Outcome
-from ccx.analysis.space import Budget, Unfinished
+from ccx.analysis.pieces import models_to_ask
+from ccx.analysis.regions import cover
+from ccx.analysis.rows import Board, Side
+from ccx.analysis.search import Firsts, Judgement, Outcomes, Search
+from ccx.analysis.space import Space
+from ccx.analysis.witness import namer_of, request
 from ccx.routing.conditions import ALWAYS, Condition
 from ccx.routing.facts import Facts
 from ccx.routing.table import RoutingTable
+
+Accept = Callable[[Outcome], bool]
 
 
 def find(
     table: RoutingTable,
     *,
-    accept: Callable[[Outcome], bool],
+    accept: Accept,
     within: Condition = ALWAYS,
     budget: Budget = Budget(),  # noqa: B008 - frozen
 ) -> Facts | None:
     """Some request in `within` whose outcome is accepted; None is a proof that there is none. Raises Unfinished."""
-    del table, accept, within, budget
-    raise Unfinished("the query is being built")
+    for search in _searches(table, accept, within, budget=budget):
+        for piece in (*models_to_ask(search), None):
+            tree = search.tree(generic(piece) if piece is not None else None)
+            for box, _ in search.paths(tree):
+                return request(search, namer_of(search), piece, box)
+    return None
 
 
 def regions_of(
     table: RoutingTable,
     *,
-    accept: Callable[[Outcome], bool],
+    accept: Accept,
     within: Condition = ALWAYS,
     budget: Budget = Budget(),  # noqa: B008 - frozen
     cap: int = 50,
 ) -> tuple[tuple[Region, ...], int]:
     """Maximal boxes that hold exactly the requests in `within` whose outcome is accepted, and how many are left out.
     Raises Unfinished."""
-    del table, accept, within, budget, cap
-    raise Unfinished("the query is being built")
+    listed: list[Region] = []
+    more = 0
+    for search in _searches(table, accept, within, budget=budget):
+        namer = namer_of(search)
+        for found in cover(search, cap=cap).values():
+            more += found.more
+            for area in found.areas:
+                listed += regions_of_area(search, namer, area)
+    return tuple(listed), more
+
+
+def _searches(table: RoutingTable, accept: Accept, within: Condition, *, budget: Budget) -> Iterator[Search]:
+    space = Space((table,), (within,))
+    board = Board(space, (Side(table),))
+    meter = Meter(budget)
+    for box in space.lowering().boxes(within):
+        keep = board.meeting(box.masks, sum(board.sections)) & board.sharing(box.models)
+        yield Search(
+            board, _accepted(accept), hull=box.masks, models=box.models, keep=keep, essential=None, meter=meter
+        )
+
+
+def _accepted(accept: Accept) -> Judgement:
+    def judged(firsts: Firsts, outcomes: Outcomes) -> object | None:
+        del firsts
+        return True if accept(outcomes[0]) else None
+
+    return judged

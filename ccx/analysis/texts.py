@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from ccx.analysis.effort import Unfinished
 from ccx.analysis.globs import ANY, generic, intersect, single_stars
-from ccx.analysis.space import Unfinished
 from ccx.routing.globs import Globs, glob_matches
 
 CLASSES_AT_MOST = 2_000

@@ -1,0 +1,244 @@
+"""What a search finds, as boxes for people: few, as large as they get, and exact.
+
+Law: a region holds only requests of its kind, and, if none was left out, together they hold all of them.
+
+Only these. A region is (P except E1, E2...) x B: a glob, exceptions, and a box of atoms. `_exceptions` follows every
+pattern that still tells models of P apart anywhere in B, into the intersection with P, and on; where the search finds
+something else for a generic text there, the pattern becomes an exception. A text of P outside of all exceptions thus
+answers every pattern that counts in B like some generic text that was looked at.
+
+All of them. Every glob of `pieces` is looked at, and for each region the intersection of its glob with each of its
+exceptions. A request of the kind is found for some glob Q of `pieces` with its model x in it. What the search finds
+there for the generic text of Q is in some region; if x itself is not, one of the region's exceptions has x, and its
+intersection with Q is a smaller glob of the same standing, which is looked at in its turn.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass, field
+
+from ccx.analysis.globs import generic, holds, intersect, meets, widest
+from ccx.analysis.pieces import breadth, models_to_ask
+from ccx.analysis.rows import bits_of
+from ccx.analysis.search import Search, Tree
+from ccx.routing.globs import glob_matches
+
+LOOKED_AT_MOST = 120
+"""Globs looked at for the exceptions of one region, before all patterns left become exceptions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """Models and atoms. `piece` None: the requests without a model. `also` are further globs with the same exceptions;
+    `none` takes in the requests without a model."""
+
+    piece: str | None
+    except_: tuple[str, ...]
+    box: tuple[int, ...]
+    also: tuple[str, ...] = ()
+    none: bool = False
+
+    def has_model(self, model: str | None) -> bool:
+        """Whether the model is one of the area's."""
+        if model is None or self.piece is None:
+            return model is self.piece
+        return glob_matches(self.piece, model) and not any(glob_matches(p, model) for p in self.except_)
+
+
+@dataclass(slots=True)
+class Found:
+    """The areas of one kind, and how many boxes are left out."""
+
+    areas: list[Area] = field(default_factory=list)
+    more: int = 0
+
+
+def cover(search: Search, *, cap: int) -> dict[object, Found]:
+    """Everything the search finds, by what it is. Raises Unfinished."""
+    return _Cover(search, cap).all()
+
+
+class _Cover:
+    def __init__(self, search: Search, cap: int) -> None:
+        self._search = search
+        self._cap = cap
+        self._found: dict[object, Found] = {}
+        self._seen: set[str] = set()
+        self._pending: list[tuple[tuple[int, int, str], str]] = []
+
+    def all(self) -> dict[object, Found]:
+        for piece in models_to_ask(self._search):
+            self._later(piece)
+        self._look(None, self._search.tree(None))
+        while self._pending:
+            piece = heapq.heappop(self._pending)[1]
+            self._look(piece, self._search.tree(generic(piece)))
+        for found in self._found.values():
+            found.areas = _tidied(found.areas)
+        return self._found
+
+    def _later(self, piece: str) -> None:
+        if piece not in self._seen:
+            self._seen.add(piece)
+            heapq.heappush(self._pending, (breadth(piece), piece))
+
+    def _look(self, piece: str | None, tree: Tree) -> None:
+        """Sees to it that what is found for the glob is in an area, and that none of it is lost in an exception."""
+        search = self._search
+        model = generic(piece) if piece is not None else None
+        for box, value in search.paths(tree):
+            search.meter.step()
+            found = self._found.setdefault(value, Found())
+            area = next((a for a in found.areas if a.has_model(model) and _inside(box, a.box)), None)
+            if area is None:
+                if len(found.areas) >= self._cap:
+                    found.more += 1
+                    continue
+                wide = self._widened(box, tree, value)
+                except_ = self._exceptions(piece, wide, value) if piece is not None else ()
+                area = Area(piece, except_, wide)
+                found.areas.append(area)
+            if piece is not None:
+                for pattern in area.except_:
+                    for smaller in intersect(piece, pattern):
+                        self._later(smaller)
+
+    def _widened(self, box: tuple[int, ...], tree: Tree, value: object) -> tuple[int, ...]:
+        """The box made as large as what is found allows, axis by axis: to all of it, or class by class."""
+        search = self._search
+        wide = list(box)
+        for place in search.places:
+            if wide[place] == search.hull[place]:
+                continue
+            had = wide[place]
+            wide[place] = search.hull[place]
+            if search.throughout(tree, wide, value):
+                continue
+            wide[place] = had
+            for _, atoms in search.classes(place):
+                if atoms & ~had:
+                    search.meter.step()
+                    before = wide[place]
+                    wide[place] |= atoms
+                    if not search.throughout(tree, wide, value):
+                        wide[place] = before
+        return tuple(wide)
+
+    def _exceptions(self, piece: str, box: tuple[int, ...], value: object) -> tuple[str, ...]:
+        search = self._search
+        chosen: list[str] = []
+        seen = {piece}
+        pending = [piece]
+        looked = 0
+        at = 0
+        while at < len(pending):
+            here = pending[at]
+            at += 1
+            for pattern in self._telling(here, box):
+                if pattern in chosen:
+                    continue
+                if looked >= LOOKED_AT_MOST:
+                    chosen.append(pattern)
+                    continue
+                for smaller in intersect(here, pattern):
+                    if smaller in seen or any(holds(e, smaller) for e in chosen):
+                        continue
+                    seen.add(smaller)
+                    looked += 1
+                    search.meter.step()
+                    if search.throughout(search.tree(generic(smaller)), box, value):
+                        pending.append(smaller)
+                    else:
+                        chosen.append(pattern)
+                        break
+        return _needed(piece, chosen)
+
+    def _telling(self, piece: str, box: tuple[int, ...]) -> list[str]:
+        """The patterns that tell models of the glob apart somewhere in the box."""
+        search, board = self._search, self._search.board
+        rows = board.meeting(box, search.keep)
+        held = board.matching(generic(piece)) & rows
+        found: set[str] = {p for term in search.models.terms for p in (*term[0], *term[1])}
+        for section in board.sections:
+            for bit in bits_of(rows & section):
+                side, row = board.rows[bit]
+                terms = [t for t in row.box.models.terms if all(meets(p, piece) for p in t[0])]
+                if not terms:
+                    continue
+                found.update(p for term in terms for p in (*term[0], *term[1]))
+                found.update(p for group in board.sides[side].choices(row.rule) for p in group)
+                if held >> bit & 1 and _inside(box, row.box.masks):
+                    sure = any(
+                        all(holds(p, piece) for p in inside) and not any(meets(p, piece) for p in outside)
+                        for inside, outside in terms
+                    )
+                    if sure:
+                        break
+        telling = [p for p in found if meets(p, piece) and not holds(p, piece)]
+        return sorted(telling, key=breadth)
+
+
+def _inside(box: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    return all(not a & ~b for a, b in zip(box, other, strict=True))
+
+
+def _needed(piece: str, exceptions: list[str]) -> tuple[str, ...]:
+    """Without the exceptions that take nothing from the glob that others do not take."""
+    kept = sorted(exceptions, key=breadth)
+    for pattern in reversed(list(kept)):
+        others = [e for e in kept if e != pattern]
+        if all(any(holds(e, part) for e in others) for part in intersect(piece, pattern)):
+            kept = others
+    return tuple(sorted(kept))
+
+
+def _tidied(areas: list[Area]) -> list[Area]:
+    """Without areas within another, and those with the same atoms as one where that is exact."""
+    joined: list[Area] = []
+    for number, area in enumerate(areas):
+        rest = areas[:number] + areas[number + 1 :]
+        if any(_within(area, other) and (not _within(other, area) or k < number) for k, other in enumerate(rest)):
+            continue
+        for place, other in enumerate(joined):
+            both = _joined(other, area)
+            if both is not None:
+                joined[place] = both
+                break
+        else:
+            joined.append(area)
+    return joined
+
+
+def _within(one: Area, other: Area) -> bool:
+    if not _inside(one.box, other.box):
+        return False
+    if one.piece is None or other.piece is None:
+        return one.piece is other.piece
+    return holds(other.piece, one.piece) and _apart(other, one)
+
+
+def _joined(one: Area, other: Area) -> Area | None:
+    if one.box != other.box:
+        return None
+    if one.piece is None or other.piece is None:
+        if one.piece is None and other.piece is None:
+            return one
+        named, without = (other, one) if one.piece is None else (one, other)
+        return None if without.also else Area(named.piece, named.except_, named.box, named.also, none=True)
+    if not (_apart(one, other) and _apart(other, one)):
+        return None
+    globs = widest(frozenset({one.piece, *one.also, other.piece, *other.also}))
+    exceptions = frozenset(e for e in (*one.except_, *other.except_) if any(meets(e, glob) for glob in globs))
+    return Area(globs[0], tuple(sorted(exceptions)), one.box, globs[1:], one.none or other.none)
+
+
+def _apart(one: Area, other: Area) -> bool:
+    """Whether the exceptions of one take nothing from the other."""
+    return all(
+        any(holds(e, part) for e in other.except_)
+        for exception in one.except_
+        for glob in (other.piece, *other.also)
+        if glob is not None
+        for part in intersect(glob, exception)
+    )

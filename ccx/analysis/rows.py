@@ -1,0 +1,300 @@
+"""A table as rows: boxes in the order of decision, the first that holds a request decides it.
+
+Law: what the gateway does before and around its routes is rows too, so that nothing decides outside of them: a client
+that may not ask is refused first, then a channel that the caller names itself is taken, then come the routes. A row's
+outcome is the decision engine's own answer for its rule; a rule's `choices` are the patterns that this answer hangs on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, assert_never
+
+from ccx.analysis.boxes import Box, Models, ModelTerm
+from ccx.analysis.globs import meets, single_stars
+from ccx.analysis.outcome import Judge, Outcome, outcome_of
+from ccx.analysis.space import Space
+from ccx.protocols.names import Protocol
+from ccx.routing.conditions import ALWAYS, All, ClientIn, Condition, Direct, ModelMatches, Not
+from ccx.routing.decide import drawing
+from ccx.routing.globs import Globs, glob_matches, most_specific
+from ccx.routing.table import Channel, Client, Route, RoutingTable, Target, Tier
+
+Choices = tuple[tuple[str, ...], ...]
+"""Groups of patterns of models: of each group at most one decides for a model."""
+SIGNS = ("/", ",")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Something that may decide: `name` is that of a route. `prefix` is what a client puts before the model."""
+
+    kind: Literal["refuse", "direct", "route"]
+    name: str | None
+    when: Condition
+    route: Route | None = None
+    prefix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One box of a rule. `rule` is its place among the rules of its side."""
+
+    rule: int
+    box: Box
+
+
+def rules_of(table: RoutingTable) -> tuple[Rule, ...]:
+    """All that decides on a table, in order."""
+    found = [refusal for client in table.clients if (refusal := _refusal(client)) is not None]
+    if table.server.direct:
+        found += [_direct(table, channel) for channel in table.channels]
+    found += [Rule("route", route.name, route.when, route) for route in table.routes]
+    return tuple(found)
+
+
+def _refusal(client: Client) -> Rule | None:
+    who = ClientIn(Globs((client.name,)))
+    if not client.enabled:
+        return Rule("refuse", None, who)
+    if client.models is None:
+        return None
+    return Rule("refuse", None, All((who, Not(ModelMatches(client.models)))))
+
+
+def _direct(table: RoutingTable, channel: Channel) -> Rule:
+    name = channel.name
+    route = replace(table.direct, name=f"@{name}", when=Direct(), tiers=(Tier((Target(name),)),))
+    # Nothing after the sign is no model; texts with white space at an end are none of the request space.
+    named = Globs(tuple(f"{name}{sign}*" for sign in SIGNS), tuple(f"{name}{sign}" for sign in SIGNS))
+    return Rule("direct", route.name, All((Direct(), ModelMatches(named))), route, name)
+
+
+class Side:
+    """One of the tables compared: its rules, and what each would do."""
+
+    def __init__(self, table: RoutingTable, *, rules: Sequence[Rule] | None = None) -> None:
+        self.table = table
+        self.judge = Judge(table)
+        self.rules = tuple(rules_of(table) if rules is None else rules)
+        self._channels = {channel.name: channel for channel in table.channels}
+        self._choices: dict[int, Choices] = {}
+        self._outcomes: dict[tuple[object, ...], Outcome] = {}
+        self._answers: dict[tuple[int, str | None], tuple[object, ...]] = {}
+        self._essence: dict[int, object] = {}
+
+    def essence(self, rule: int) -> object:
+        """Equal for two rules, of whatever table, that do the same with every request they take."""
+        found = self._essence.get(rule)
+        if found is None:
+            one = self.rules[rule]
+            route = one.route
+            if route is None:
+                found = (one.kind,)
+            else:
+                used = sorted({target.channel for tier in route.tiers for target in tier.targets})
+                found = (
+                    one.kind,
+                    one.prefix,
+                    replace(route, name="", when=ALWAYS),
+                    tuple(_nature(self._channels[name]) for name in used),
+                )
+            self._essence[rule] = found
+        return found
+
+    def choices(self, rule: int) -> Choices:
+        """The groups of patterns that a rule's outcome hangs on."""
+        found = self._choices.get(rule)
+        if found is None:
+            found = self._choices[rule] = tuple(dict.fromkeys(self._groups(self.rules[rule])))
+        return found
+
+    def _groups(self, rule: Rule) -> list[tuple[str, ...]]:
+        if rule.route is None:
+            return []
+        groups: list[tuple[str, ...]] = []
+        for target in (target for tier in rule.route.tiers for target in tier.targets):
+            channel = self._channels[target.channel]
+            renamed = [name for _, name in channel.models or () if name is not None]
+            if target.model is not None:
+                # The model asked for is the same for all requests, and only being the client's own word tells one.
+                groups.append(tuple(sorted({target.model, *renamed})))
+                continue
+            groups.append(tuple(sorted({*(pattern for pattern, _ in channel.models or ()), *renamed})))
+            groups.append(channel.not_models)
+            spoken = {surface.protocol for surface in channel.surfaces}
+            if Protocol.GEMINI in spoken and Protocol.IMAGES not in spoken:
+                groups.append(drawing())
+        before = tuple(f"{rule.prefix}{sign}" for sign in SIGNS) if rule.prefix else ("",)
+        return [tuple(single_stars(start + p) for start in before for p in group) for group in groups if group]
+
+    def outcome(self, rule: int, protocol: Protocol, model: str | None) -> Outcome:
+        """What the rule does with such a request, if it takes it."""
+        key = (self._answer(rule, model), protocol)
+        found = self._outcomes.get(key)
+        if found is None:
+            found = self._outcomes[key] = self._decide(self.rules[rule], protocol, model)
+        return found
+
+    def _answer(self, rule: int, model: str | None) -> tuple[object, ...]:
+        """All that the model decides of a rule's outcome."""
+        found = self._answers.get((rule, model))
+        if found is None:
+            found = self._answers[rule, model] = self._answered(rule, model)
+        return found
+
+    def _answered(self, rule: int, model: str | None) -> tuple[object, ...]:
+        groups = self.choices(rule)
+        if not groups or model is None:
+            return (rule, model is None)
+        route = self.rules[rule].route
+        rest = bare(model, self.rules[rule].prefix)
+        told: list[object] = [rule, False]
+        for target in (target for tier in (route.tiers if route else ()) for target in tier.targets):
+            channel = self._channels[target.channel]
+            asked = target.model if target.model is not None else rest
+            names = dict(channel.models or ())
+            entry = most_specific(tuple(names), asked) if names else None
+            sent = (names[entry] if entry is not None else None) or asked
+            blocked = any(glob_matches(pattern, asked) for pattern in channel.not_models)
+            told += [blocked, entry, sent == rest]
+        drawn = drawing() in self._plain_groups(rule) and any(glob_matches(pattern, rest) for pattern in drawing())
+        return (*told, drawn)
+
+    def _plain_groups(self, rule: int) -> Choices:
+        """Whether image models matter to a rule; those of a direct one are spelled with the channel's name."""
+        prefix = self.rules[rule].prefix
+        if not prefix:
+            return self.choices(rule)
+        return tuple(
+            tuple(p[len(prefix) + 1 :] for p in group if p.startswith(prefix + "/")) for group in self.choices(rule)
+        )
+
+    def _decide(self, rule: Rule, protocol: Protocol, model: str | None) -> Outcome:
+        match rule.kind:
+            case "refuse":
+                return Outcome("refused")
+            case "direct" | "route":
+                route = rule.route
+                if route is None:
+                    raise ValueError(f"the rule {rule.name!r} has no route")
+                asked = bare(model, rule.prefix) if model is not None else None
+                decision = self.judge.decider.resolve(route, protocol=protocol, model=asked)
+                return outcome_of(decision, asked=model)
+            case _:
+                assert_never(rule.kind)
+
+
+def bare(model: str, prefix: str) -> str:
+    """The model without the channel's name before it."""
+    return model[len(prefix) + 1 :].strip() if prefix else model
+
+
+def _nature(channel: Channel) -> object:
+    """What of a channel decides who serves, and nothing of how it is reached."""
+    surfaces = tuple((surface.protocol, surface.auth != "none") for surface in channel.surfaces)
+    return (channel.name, channel.enabled, surfaces, bool(channel.keys), channel.models, channel.not_models)
+
+
+class Board:
+    """The rows of several sides, one after the other, as bits: row k is bit k. A section is the bits of one side."""
+
+    def __init__(self, space: Space, sides: Sequence[Side]) -> None:
+        self.space = space
+        self.sides = tuple(sides)
+        rows: list[tuple[int, Row]] = []
+        sections: list[int] = []
+        for number, side in enumerate(sides):
+            lowering = space.lowering(side.judge.facts)
+            start = len(rows)
+            for place, rule in enumerate(side.rules):
+                rows += [(number, Row(place, box)) for box in lowering.boxes(rule.when)]
+            sections.append((1 << len(rows)) - (1 << start))
+        self.rows = tuple(rows)
+        self.sections = tuple(sections)
+        self.hits: tuple[tuple[int, ...], ...] = tuple(
+            self._hits(place, len(axis.atoms)) for place, axis in enumerate(space.axes)
+        )
+        self._by_term: dict[ModelTerm, int] = {}
+        self._without_model = 0
+        for bit, (_, row) in enumerate(rows):
+            if row.box.models.none:
+                self._without_model |= 1 << bit
+            for term in row.box.models.terms:
+                self._by_term[term] = self._by_term.get(term, 0) | 1 << bit
+        patterns = sorted({p for inside, outside in self._by_term for p in (*inside, *outside)})
+        bits = {pattern: 1 << k for k, pattern in enumerate(patterns)}
+        self._patterns = tuple((pattern, bits[pattern]) for pattern in patterns)
+        self._coded = tuple(
+            (sum(bits[p] for p in inside), sum(bits[p] for p in outside), rows)
+            for (inside, outside), rows in self._by_term.items()
+        )
+        self._matching: dict[str, int] = {}
+        self._meeting: dict[ModelTerm, int] = {}
+
+    def _hits(self, place: int, count: int) -> tuple[int, ...]:
+        found = [0] * count
+        for bit, (_, row) in enumerate(self.rows):
+            for atom in bits_of(row.box.masks[place]):
+                found[atom] |= 1 << bit
+        return tuple(found)
+
+    def matching(self, model: str | None) -> int:
+        """The rows whose models hold this one."""
+        if model is None:
+            return self._without_model
+        found = self._matching.get(model)
+        if found is None:
+            matched = 0
+            for pattern, bit in self._patterns:
+                if glob_matches(pattern, model):
+                    matched |= bit
+            found = 0
+            for inside, outside, rows in self._coded:
+                if matched & inside == inside and not matched & outside:
+                    found |= rows
+            self._matching[model] = found
+        return found
+
+    def meeting(self, masks: Sequence[int], among: int) -> int:
+        """Of these rows, those that hold requests within these sets of atoms, if the models agree."""
+        for place, mask in enumerate(masks):
+            if mask == self.space.full[place]:
+                continue
+            hits = self.hits[place]
+            here = 0
+            for atom in bits_of(mask):
+                here |= hits[atom]
+            among &= here
+        return among
+
+    def sharing(self, models: Models) -> int:
+        """The rows that may have a model in common with these: a superset."""
+        found = self._without_model if models.none else 0
+        for term in models.terms:
+            found |= self._sharing(term)
+        return found
+
+    def _sharing(self, term: ModelTerm) -> int:
+        found = self._meeting.get(term)
+        if found is None:
+            found = 0
+            for other, rows in self._by_term.items():
+                if all(meets(p, q) for p in term[0] for q in other[0]):
+                    found |= rows
+            self._meeting[term] = found
+        return found
+
+    def rule(self, bit: int) -> tuple[int, int]:
+        """The side and the rule of a row."""
+        side, row = self.rows[bit]
+        return side, row.rule
+
+
+def bits_of(mask: int) -> Iterator[int]:
+    """The places of the bits, lowest first."""
+    while mask:
+        low = mask & -mask
+        yield low.bit_length() - 1
+        mask ^= low
