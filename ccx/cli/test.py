@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -154,9 +153,8 @@ def _write(destination: Wanted, report: Report, *, detailed: bool) -> None:
     format_ = cast(Format, destination.format)
     match format_:
         case "text":
-            width = shutil.get_terminal_size().columns if terminal else 100
             colour = terminal and "NO_COLOR" not in os.environ
-            text = render_text(report, explain=explain, ask=ask, colour=colour, detailed=detailed, width=width)
+            text = render_text(report, explain=explain, ask=ask, colour=colour, detailed=detailed)
         case "json":
             text = render_json(report, explain=explain, ask=ask)
         case "junit":

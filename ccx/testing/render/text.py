@@ -33,12 +33,10 @@ _NAMES = {
 }
 
 
-def render_text(
-    report: Report, *, explain: Explain, ask: Ask, colour: bool = False, detailed: bool = True, width: int = 100
-) -> str:
+def render_text(report: Report, *, explain: Explain, ask: Ask, colour: bool = False, detailed: bool = True) -> str:
     """The whole report. `explain` lays out a trace, `ask` gives the command that asks for a request; `detailed` names
     what is not covered."""
-    page = _Page(colour, width)
+    page = _Page(colour)
     blocks = ["\n".join(page.failed(one, explain)) for one in report.results if not one.passed]
     blocks += ["\n".join(page.refuted(one, explain, ask)) for one in report.proofs if not one.passed]
     if report.coverage is not None:
@@ -48,17 +46,15 @@ def render_text(
 
 
 class _Page:
-    def __init__(self, colour: bool, width: int) -> None:
+    def __init__(self, colour: bool) -> None:
         self.colour = colour
-        self.width = width
 
     def paint(self, tone: str, text: str) -> str:
         return f"\x1b[{_COLOURS[tone]}m{text}\x1b[0m" if self.colour else text
 
     def head(self, word: str, name: str, place: Place) -> str:
         where = f"{place.file}:{place.value.line}" if place.file else ""
-        gap = " " * max(2, self.width - len(word) - len(name) - len(where) - 2)
-        return f"{self.paint('bad', word)}  {self.paint('bold', name)}{gap}{self.paint('faint', where)}".rstrip()
+        return f"{self.paint('bad', word)}  {self.paint('bold', name)}  {self.paint('faint', where)}".rstrip()
 
     def failed(self, one: Result, explain: Explain) -> Iterator[str]:
         yield self.head("FAIL", one.case.name, one.case.place)
