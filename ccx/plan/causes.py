@@ -1,9 +1,10 @@
 """Which edit makes requests fare differently.
 
-Law: an edit is a cause if it brings the change about alone, and failing that, if the change goes away without it. Both
-are tried, on the change's own witnesses, with the decision engine that serves. Where that leaves a choice, the edit of
-the route that decides now comes before that of the route that decided before, and both before any other. What no edit
-does alone has no single cause. Bounded: edits that have nothing to do with a change are tried last, and not all.
+Law: an edit is a cause if it brings the change about alone; failing that, if it is the only one without which requests
+would not fare as they do now. Both are tried, on the change's own witnesses, with the decision engine that serves. Of
+several that do it, the edit of the route that decides now comes before that of the route that decided before, and both
+before any other. What no edit does has no single cause. Bounded: edits that have nothing to do with a change on the
+face of it are tried last, and not all.
 """
 
 from __future__ import annotations
@@ -87,18 +88,18 @@ class _Trial:
         near = sorted(rank, key=lambda place: (rank[place], place))
         others = [place for place in range(len(listed)) if place not in rank][:OTHERS]
         witnesses = [region.witness for region in change.regions[:WITNESSES]]
-        for pool in (near, others):
-            enough = [place for place in pool if self._makes(place, change.after, witnesses, back=False)]
-            if enough:
-                return enough[0]
-            needed = [place for place in pool if self._makes(place, change.before, witnesses, back=True)]
-            if needed:
-                return needed[0] if len(needed) == 1 else None
-        return None
+        tried = (*near, *others)
+        for place in tried:
+            if self._outcomes(place, witnesses, back=False) == {change.after}:
+                return place
+        without = {place: self._outcomes(place, witnesses, back=True) for place in tried}
+        needed = [place for place, outcomes in without.items() if outcomes and change.after not in outcomes]
+        return needed[0] if len(needed) == 1 else None
 
-    def _makes(self, place: int, outcome: Outcome, witnesses: Sequence[Facts], *, back: bool) -> bool:
+    def _outcomes(self, place: int, witnesses: Sequence[Facts], *, back: bool) -> set[Outcome]:
+        """What becomes of the requests with one edit alone, or with all but one; of a table that cannot be, nothing."""
         judge = self._judge(place, back=back)
-        return judge is not None and bool(witnesses) and all(judge.outcome(facts) == outcome for facts in witnesses)
+        return {judge.outcome(facts) for facts in witnesses} if judge is not None else set()
 
     def _judge(self, place: int, *, back: bool) -> Judge | None:
         key = (place, back)
