@@ -201,7 +201,7 @@ def _addressed(opened: tuple[Native, ...]) -> tuple[JsonObject, tuple[Native, ..
 
 
 def _is_summary(items: list[JsonObject]) -> bool:
-    kinds = {item.get("type") for item in items}
+    kinds = {text(item.get("type")) for item in items}
     return "reasoning.summary" in kinds and "reasoning.text" not in kinds
 
 

@@ -15,7 +15,7 @@ import msgspec
 from ccx.protocols.chat.history import History
 from ccx.protocols.chat.reading import Reader, joined, merged, record, text
 from ccx.protocols.chat.thinking import write_thinking
-from ccx.protocols.chat.tools import Names, write_choice, write_tool
+from ccx.protocols.chat.tools import Names, withheld, write_choice, write_tool
 from ccx.protocols.codec import Context, Encoded, NewId, Target
 from ccx.protocols.dialects import Dialect
 from ccx.protocols.ir import (
@@ -89,7 +89,10 @@ def encode_request(request: Request, target: Target, *, new_id: NewId) -> Encode
         # Where the client's tools stay callable too, the answer is whichever call the model makes.
         choice = ToolChoice("named", (JSON_TOOL,)) if len(tools) == 1 else ToolChoice("required")
     if choice is not None:
-        chosen, tools = write_choice(choice, tools, names=names, dialect=dialect, losses=losses)
+        chosen, offered = write_choice(choice, tools, names=names, dialect=dialect, losses=losses)
+        if offered and len(offered) != len(tools):
+            losses.extend(withheld(request.tools, offered, names=names))
+        tools = offered
         if chosen is not None:
             payload["tool_choice"] = chosen
     if tools:

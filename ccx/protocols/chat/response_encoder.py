@@ -14,7 +14,7 @@ from typing import assert_never
 
 from ccx.protocols.chat import reasoning
 from ccx.protocols.chat.finish import write_finish, write_usage
-from ccx.protocols.chat.parts import url_of
+from ccx.protocols.chat.parts import sound_type, url_of
 from ccx.protocols.chat.reading import Reader, merged, record, text
 from ccx.protocols.codec import Asked, Encoded, NewId
 from ccx.protocols.ir import (
@@ -215,7 +215,7 @@ def put_media(
     match media.kind, media.source:
         case "image", Inline() | Remote() as place:
             images.append(merged({"type": "image_url", "image_url": {"url": url_of(place)}}, own))
-        case "audio", Inline(data) if "audio" not in message:
+        case "audio", Inline(data, media_type) if "audio" not in message:
             sound: JsonObject = {
                 "id": text(own.get("id")) or new_id("audio_"),
                 "data": data,
@@ -223,6 +223,9 @@ def put_media(
                 "transcript": "",
             }
             message["audio"] = {**sound, **own}
+            if sound_type(data) == "audio/pcm" != media_type:
+                # An answer does not name the form of its sound: the bytes do, or what was asked for.
+                losses.append(Loss(path, "audio", approximate=True, detail=f"not told to be {media_type}"))
         case _:
             losses.append(Loss(path, media.kind))
             return

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import msgspec
@@ -266,6 +267,8 @@ def write_choice(
     """The choice, None where it need not or cannot be said, and the tools: where a choice among them cannot be said,
     only the chosen ones are offered."""
     if not tools:
+        if choice.mode in ("required", "named"):
+            losses.append(Loss("tool_choice", "tool_choice", detail="no tool is left to choose"))
         return None, tools
     match choice.mode:
         case "auto":
@@ -273,7 +276,7 @@ def write_choice(
         case "none":
             if "none" in dialect.tool_choices:
                 return "none", tools
-            losses.append(Loss("tool_choice", "tool_choice", approximate=True, detail="tools were not offered"))
+            losses.append(Loss("tools", "tool_choice", approximate=True, detail="they were not offered"))
             return None, []
         case "required":
             return _required(dialect, losses), tools
@@ -289,8 +292,17 @@ def write_choice(
     if len(chosen) > 1 and dialect.allowed_tools:
         listed: list[Json] = [_named(tool) for tool in chosen]
         return {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": listed}}, tools
-    losses.append(Loss("tool_choice", "tool_choice_subset", approximate=True, detail="only these were offered"))
+    if len(wanted) != len(choice.names):
+        losses.append(Loss("tool_choice", "tool_choice", approximate=True, detail="it names a tool not offered"))
     return _required(dialect, losses), chosen
+
+
+def withheld(tools: tuple[Tool | ServerTool, ...], offered: list[JsonObject], *, names: Names) -> Iterator[Loss]:
+    """A loss for each tool that is not offered because it may not be chosen."""
+    left = {_name(tool) for tool in offered}
+    for at, tool in enumerate(tools):
+        if isinstance(tool, Tool) and names.of(tool.name, tool.namespace, tool.kind) not in left:
+            yield Loss(f"tools[{at}]", "tool_choice_subset", approximate=True, detail="it is not to be chosen")
 
 
 def _required(dialect: Dialect, losses: list[Loss]) -> Json:

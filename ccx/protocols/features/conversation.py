@@ -35,22 +35,31 @@ def _said(parts: Mapping[Protocol, JsonObject]) -> dict[Protocol, JsonObject]:
 
 
 def _tools(**more: Mapping[Protocol, JsonObject]) -> dict[Protocol, JsonObject]:
-    """Two tools, and what a request says more about them."""
+    """Three tools, and what a request says more about them."""
     weather: JsonObject = {"name": "weather", "description": _ABOUT}
     time: JsonObject = {"name": "time", "description": "The time."}
+    place: JsonObject = {"name": "place", "description": "Where the user is."}
     loose: JsonObject = {"strict": False}
     found: dict[Protocol, JsonObject] = {
-        M: {"tools": [{**weather, "input_schema": SCHEMA}, {**time, "input_schema": _TIME}]},
+        M: {
+            "tools": [
+                {**weather, "input_schema": SCHEMA},
+                {**time, "input_schema": _TIME},
+                {**place, "input_schema": _TIME},
+            ]
+        },
         C: {
             "tools": [
                 {"type": "function", "function": {**weather, "parameters": SCHEMA}},
                 {"type": "function", "function": {**time, "parameters": _TIME}},
+                {"type": "function", "function": {**place, "parameters": _TIME}},
             ]
         },
         R: {
             "tools": [
                 {"type": "function", **weather, "parameters": SCHEMA, **loose},
                 {"type": "function", **time, "parameters": _TIME, **loose},
+                {"type": "function", **place, "parameters": _TIME, **loose},
             ]
         },
         G: {
@@ -59,6 +68,7 @@ def _tools(**more: Mapping[Protocol, JsonObject]) -> dict[Protocol, JsonObject]:
                     "functionDeclarations": [
                         {**weather, "parametersJsonSchema": SCHEMA},
                         {**time, "parametersJsonSchema": _TIME},
+                        {**place, "parametersJsonSchema": _TIME},
                     ]
                 }
             ]

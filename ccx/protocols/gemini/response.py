@@ -137,6 +137,8 @@ class PartWriter:
         args, exact = call_args(part)
         if not exact:
             self._losses.append(Loss(f"{path}.arguments", "arguments", approximate=True, detail="not a JSON object"))
+        if part.namespace is not None:
+            self._losses.append(Loss(path, "namespace", approximate=True, detail="put before the name"))
         found: JsonObject = {"name": joined(part.namespace, part.name), "args": args}
         if (id_ := sent_id(part.id)) is not None:
             found["id"] = id_

@@ -129,7 +129,7 @@ def blocks(part: Part, path: str, losses: list[Loss]) -> Iterator[JsonObject]:
             given, exact = call_input(part)
             if not exact:
                 losses.append(Loss(f"{path}.arguments", "arguments", approximate=True, detail="not a JSON object"))
-            yield {**call_block(part), "input": given}
+            yield {**call_block(part, path, losses), "input": given}
         case ToolResult():
             yield result_block(part, path, losses)
         case Media():
@@ -185,11 +185,13 @@ def shown(part: ToolCall | ToolResult) -> bool:
     return "type" in own(part.native)
 
 
-def call_block(part: ToolCall) -> JsonObject:
+def call_block(part: ToolCall, path: str, losses: list[Loss]) -> JsonObject:
     """A call, but for its input."""
     fields = own(part.native)
     if part.server:
         return {**fields, "id": part.id, "name": part.name}
+    if part.namespace is not None:
+        losses.append(Loss(path, "namespace", approximate=True, detail="put before the name"))
     return {"type": "tool_use", "id": legal_id(part.id), "name": joined(part.namespace, part.name), **fields}
 
 

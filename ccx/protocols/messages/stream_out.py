@@ -127,7 +127,7 @@ class MessagesStreamEncoder:
                 if part.kind == "custom" or (part.server and not shown(part)):
                     return before
                 sealed = b"" if part.server else self._blocks(carried(part.native, call=part.id))
-                return before + sealed + self._start({**call_block(part), "input": {}})
+                return before + sealed + self._start({**call_block(part, f"parts[{index}]", self.losses), "input": {}})
             case Reasoning() | ToolResult() | Media() | Opaque():
                 return before
             case _:
@@ -210,7 +210,7 @@ class MessagesStreamEncoder:
             return self._blocks((hidden(part, path, self.losses),))
         sealed = b"" if part.server else self._blocks(carried(part.native, call=part.id))
         given, _ = call_input(part)
-        start = self._start({**call_block(part), "input": {}})
+        start = self._start({**call_block(part, path, self.losses), "input": {}})
         piece = self._piece({"type": "input_json_delta", "partial_json": _dumps(given).decode()})
         return sealed + start + piece + self._stop()
 

@@ -10,6 +10,7 @@ Source: https://platform.claude.com/docs/en/agents-and-tools/tool-use/define-too
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Final
 
 from ccx.protocols.ir import Json, JsonObject, Loss, Native, Request, ServerTool, Tool, ToolChoice
@@ -154,7 +155,7 @@ def encode_choice(
     request: Request, names: ToolNames, tools: list[JsonObject], *, traits: Traits, losses: list[Loss]
 ) -> tuple[JsonObject | None, list[JsonObject]]:
     """The choice to send, if any, and the tools left to choose from."""
-    choice = request.tool_choice
+    choice, offered = request.tool_choice, tools
     if not tools:
         if choice is not None and choice.mode in ("required", "named"):
             losses.append(Loss("tool_choice", "tool_choice", detail="no tool is left to choose"))
@@ -176,6 +177,8 @@ def encode_choice(
         if found["type"] == "tool":
             tools = [tool for tool in tools if tool.get("name") == found["name"]]
         found = {"type": "auto"}
+    if len(tools) != len(offered):
+        losses.extend(_withheld(request, names, tools))
     if request.parallel_tool_calls is not None:
         found = {**(found or {"type": "auto"}), "disable_parallel_tool_use": not request.parallel_tool_calls}
     return found, tools
@@ -193,5 +196,14 @@ def _named(
         case [only] if len(wanted) == 1:
             return {"type": "tool", "name": only}, tools
         case _:
-            losses.append(Loss("tool_choice", "tool_choice_subset", approximate=True, detail="others are not offered"))
+            if len(known) != len(wanted):
+                losses.append(Loss("tool_choice", "tool_choice", approximate=True, detail="it names others too"))
             return {"type": "any"}, [tool for tool in tools if tool.get("name") in known]
+
+
+def _withheld(request: Request, names: ToolNames, offered: list[JsonObject]) -> Iterator[Loss]:
+    """A loss for each tool that is not offered because it may not be chosen."""
+    left = {tool.get("name") for tool in offered}
+    for at, tool in enumerate(request.tools):
+        if isinstance(tool, Tool) and names.upstream(tool.namespace, tool.name) not in left:
+            yield Loss(f"tools[{at}]", "tool_choice_subset", approximate=True, detail="it is not to be chosen")

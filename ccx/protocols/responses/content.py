@@ -205,6 +205,8 @@ def lost_citation(
         yield Loss(path, "citations")
     elif any(True for _ in audience.refused(citation.native, path)):
         yield Loss(path, "citations", approximate=True)
+    elif citation.quote and "annotation" not in audience.own(citation.native):
+        yield Loss(path, "citations", approximate=True, detail="without the words that it quotes")
 
 
 def write_media(

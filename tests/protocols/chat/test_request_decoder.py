@@ -199,6 +199,8 @@ class TestThoughts:
             {"type": "reasoning.encrypted", "data": "xyz", "index": 0},
             {"type": "reasoning.text", "text": "second", "signature": "sig", "index": 1},
         ]
+        odd: dict[str, object] = {"role": "assistant", "reasoning_details": [{"type": ["no", "word"]}]}
+        assert len(read({"messages": [odd]}).messages) == 1
         request = read({"messages": [{"role": "assistant", "content": "a", "reasoning_details": details}]})
         assert request.messages[0].parts[:2] == (
             ir.Reasoning("in short", summary=True, native=(native({"reasoning_details": details[:2]}),)),

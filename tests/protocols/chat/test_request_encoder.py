@@ -536,10 +536,10 @@ class TestTools:
                 [],
             ),
             ("openai", ir.ToolChoice("named", ("h",)), None, 2, ["tool_choice"]),
-            ("xai", ir.ToolChoice("named", ("f", "g")), "required", 2, ["tool_choice_subset~"]),
+            ("xai", ir.ToolChoice("named", ("f", "g")), "required", 2, []),
             ("zhipu", ir.ToolChoice("none"), None, 0, ["tool_choice~"]),
             ("zhipu", ir.ToolChoice("required"), "auto", 2, ["tool_choice"]),
-            ("moonshot", ir.ToolChoice("named", ("g",)), "auto", 1, ["tool_choice_subset~", "tool_choice"]),
+            ("moonshot", ir.ToolChoice("named", ("g",)), "auto", 1, ["tool_choice", "tool_choice_subset~"]),
             ("ollama", ir.ToolChoice("auto"), None, 2, ["tool_choice"]),
         ],
     )
@@ -552,6 +552,15 @@ class TestTools:
     def test_a_choice_without_tools_is_none(self) -> None:
         encoded = write(request(tool_choice=ir.ToolChoice("required"), parallel_tool_calls=True))
         assert encoded.payload == {"model": "the-model", "messages": []}
+        assert names(encoded.losses) == ["tool_choice"]
+        assert write(request(tool_choice=ir.ToolChoice("none"))).losses == ()
+
+    def test_each_tool_that_is_withheld_is_named(self) -> None:
+        tools = (ir.Tool("f"), ir.Tool("g"), ir.Tool("h"))
+        encoded = write(request(tools=tools, tool_choice=ir.ToolChoice("named", ("f", "h"))), "xai")
+        assert [(loss.path, loss.what) for loss in encoded.losses] == [("tools[1]", "tool_choice_subset")]
+        (unchosen,) = write(request(tools=tools, tool_choice=ir.ToolChoice("none")), "zhipu").losses
+        assert (unchosen.path, unchosen.what) == ("tools", "tool_choice")
 
     def test_server_tools(self) -> None:
         body = {

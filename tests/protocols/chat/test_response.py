@@ -383,6 +383,8 @@ class TestWriting:
             "transcript": "",
         }
         assert written(response)[1] == []
+        bare = ir.Media("audio", ir.Inline("AAAA", "audio/L16;codec=pcm;rate=24000"))
+        assert written(whole(bare))[1] == ["audio~"]
         assert written(whole(sound, sound, ir.Media("video", ir.Remote("https://x.io"))))[1] == ["audio", "video"]
 
     def test_what_cannot_be_said(self) -> None:

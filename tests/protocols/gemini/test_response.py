@@ -269,7 +269,7 @@ def test_an_answer_of_another_provider() -> None:
     }
     assert (encoded.payload["modelVersion"], encoded.payload["responseId"]) == ("model", "r1")
     assert encoded.payload["createTime"] == "1970-01-01T00:00:00Z"
-    assert encoded.losses == ()
+    assert [(loss.path, loss.what, loss.approximate) for loss in encoded.losses] == [("parts[3]", "namespace", True)]
 
 
 @pytest.mark.parametrize(

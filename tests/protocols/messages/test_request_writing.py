@@ -254,7 +254,21 @@ def test_answers_are_read_with_the_names_that_went_out() -> None:
         (SONNET_45, ir.ToolChoice("named", ("f", "h")), {"type": "any"}, ["f", "h"], ["tool_choice_subset"]),
         (SONNET_45, ir.ToolChoice("named", ("x",)), None, ["f", "g", "h"], ["tool_choice"]),
         ("claude-opus-5-5", ir.ToolChoice("required"), {"type": "auto"}, ["f", "g", "h"], ["tool_choice"]),
-        ("claude-opus-5-5", ir.ToolChoice("named", ("g",)), {"type": "auto"}, ["g"], ["tool_choice"]),
+        (
+            "claude-opus-5-5",
+            ir.ToolChoice("named", ("g",)),
+            {"type": "auto"},
+            ["g"],
+            ["tool_choice", "tool_choice_subset", "tool_choice_subset"],
+        ),
+        (SONNET_45, ir.ToolChoice("named", ("f", "g", "h")), {"type": "any"}, ["f", "g", "h"], []),
+        (
+            SONNET_45,
+            ir.ToolChoice("named", ("f", "h", "x")),
+            {"type": "any"},
+            ["f", "h"],
+            ["tool_choice", "tool_choice_subset"],
+        ),
     ],
 )
 def test_tool_choice(model: str, choice: ir.ToolChoice, expected: Any, names: list[str], lost: list[str]) -> None:
@@ -264,6 +278,12 @@ def test_tool_choice(model: str, choice: ir.ToolChoice, expected: Any, names: li
     assert isinstance(tools, list)
     assert [tool["name"] for tool in tools if isinstance(tool, dict)] == names
     assert [what for what, _ in whats(found)] == lost
+
+
+def test_each_tool_that_is_withheld_is_named() -> None:
+    tools = tuple(ir.Tool(name) for name in "fgh")
+    found = encoded(model=SONNET_45, tools=tools, tool_choice=ir.ToolChoice("named", ("f", "h")))
+    assert [(loss.path, loss.approximate) for loss in found.losses] == [("tools[1]", True)]
 
 
 def test_parallel_calls() -> None:

@@ -56,6 +56,12 @@ def test_stop_reasons_both_ways(word: str | None, reason: ir.FinishReason) -> No
     assert back.payload["stop_sequence"] == ("END" if word == "stop_sequence" else None)
 
 
+def test_a_namespace_is_told_in_the_name() -> None:
+    found = encoded(ir.ToolCall("t", "run", "{}", namespace="box"))
+    assert found.payload["content"] == [{"type": "tool_use", "id": "t", "name": "box__run", "input": {}}]
+    assert [(loss.path, loss.what, loss.approximate) for loss in found.losses] == [("parts[0]", "namespace", True)]
+
+
 def test_an_upstream_that_calls_and_says_stop() -> None:
     assert encoded(ir.ToolCall("t", "f", "{}")).payload["stop_reason"] == "tool_use"
     assert encoded(ir.Refusal("No.")).payload["stop_reason"] == "refusal"

@@ -51,14 +51,21 @@ OWN = some.natives(Protocol.RESPONSES, issuers=("openai",), keys=("x_hint",))
 
 def told(response: ir.Response, losses: tuple[ir.Loss, ...]) -> list[ir.Part]:
     """The parts that come back: all but those that the losses name."""
-    lost = {loss.path: loss.what for loss in losses}
+    lost = {loss.path: loss.what for loss in losses if not loss.approximate}
+    near = {loss.path for loss in losses if loss.approximate}
     found: list[ir.Part] = []
     for at, part in enumerate(response.parts):
         if lost.get(f"parts[{at}]") in ("image", "document", "audio", "video"):
             continue
         if isinstance(part, ir.Text):
             kept = tuple(
-                replace(one, title=one.title or None, quote=None, start=0, end=len(part.text))
+                replace(
+                    one,
+                    title=one.title or None,
+                    quote=None if f"parts[{at}].citations[{index}]" in near else one.quote or None,
+                    start=0,
+                    end=len(part.text),
+                )
                 for index, one in enumerate(part.citations)
                 if f"parts[{at}].citations[{index}]" not in lost
             )

@@ -321,7 +321,8 @@ def test_citations_of_others_become_annotations_or_losses() -> None:
     cited = (ir.Citation("https://e.com", "E", "quoted"), ir.Citation(title="a page", quote="q"))
     encoded = shown(said(ir.Text("ab", cited)))
     assert items(encoded)[0]["content"][0]["annotations"] == [URL]
-    assert whats(encoded) == [("citations", False)]
+    assert whats(encoded) == [("citations", True), ("citations", False)]
+    assert whats(shown(said(ir.Text("ab", (ir.Citation("https://e.com", "E"),))))) == []
 
 
 def test_what_only_a_provider_knows_of_its_citation_is_one_loss() -> None:
