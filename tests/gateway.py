@@ -21,7 +21,7 @@ from ccx.runtime.http import BoundedProtocol
 from ccx.runtime.live import Live, prepare
 from ccx.runtime.loading import Loader
 from ccx.runtime.proxy import Proxy
-from ccx.runtime.reload import Candidate, Reconciler, Result
+from ccx.runtime.reload import Approval, Candidate, Reconciler, Result
 from ccx.telemetry.events import EventLog
 from ccx.telemetry.exchange import Exchange
 from ccx.telemetry.hub import Telemetry
@@ -68,6 +68,7 @@ async def running(
     *,
     environ: Mapping[str, str] | None = None,
     watch: bool = False,
+    approval: Approval | None = None,
 ) -> AsyncIterator[Running]:
     """Serve `spec` from a file in `folder` on an ephemeral port. `watch` runs the reconciler in the background."""
     path = folder / "ccx.yaml"
@@ -103,6 +104,7 @@ async def running(
         note=lambda result, reason, _live, _status: notes.append((result, reason)),
         persist=persisted.append,
         written=(writer_path,),
+        approval=approval,
     )
     reconciler.accept(candidate, source="file")
     proxy = Proxy(gateway, counter, emit=emit, trouble=lambda _id, error: troubles.append(error))

@@ -37,6 +37,8 @@ COMMANDS: Final[Mapping[str, Entry]] = {
     "test": Entry("test", "Run the routing tests of a spec, drill its failover, prove its invariants."),
     "fidelity": Entry("fidelity", "Show what each client keeps on each upstream."),
     "serve": Entry("serve", "Serve a spec, and swap to the new table whenever its files change."),
+    "drift": Entry("drift", "Compare what a gateway serves with what the spec says."),
+    "apply": Entry("apply", "Apply a saved plan: check that nothing moved since, reload, and wait for every replica."),
     "keys": Entry("keys", "Make a key for a client."),
     "models": Entry("catalog", "List the models that ccx knows."),
     "providers": Entry("catalog", "List the provider presets."),

@@ -8,24 +8,25 @@ from __future__ import annotations
 
 import difflib
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, assert_never, cast, get_args
+from typing import Annotated, Any, Final, Literal
 
 import typer
 
-from ccx.analysis.space import STATES, Budget
+from ccx.analysis.effort import STATES, Budget
 from ccx.cli.destination import Wanted, wanted
+from ccx.cli.planned import OUTPUTS, rendered
 from ccx.errors import Exit, UsageError
 from ccx.plan.build import nothing, plan
 from ccx.plan.edits import Compared
 from ccx.plan.guards import ANY, GUARDS, forbidden
-from ccx.plan.json import render_json
 from ccx.plan.model import Plan
-from ccx.plan.revisions import Comparison, Version, comparison, versions
+from ccx.plan.replay.formats import LogFormat
+from ccx.plan.replay.result import Replay
+from ccx.plan.revisions import Comparison, Revision, Version, comparison, versions
 from ccx.routing.compile import compile_spec
 from ccx.routing.compile_conditions import compile_when
 from ccx.routing.conditions import ALWAYS, Condition
@@ -38,7 +39,6 @@ from ccx.spec.validate import extended
 app = typer.Typer()
 
 DEFAULT_SPEC: Final = Path("ccx.yaml")
-Format = Literal["text", "markdown", "json", "html"]
 _ENDINGS: Final = {".json": "json", ".md": "markdown", ".html": "html"}
 
 
@@ -72,6 +72,20 @@ def plan_(
     ] = None,
     max_states: Annotated[int, typer.Option(min=1, help="Bound of the analysis; past it, exit 3.")] = STATES,
     timeout: Annotated[str | None, typer.Option(metavar="DURATION", help="Likewise in time, such as 30s.")] = None,
+    against: Annotated[
+        str | None, typer.Option(metavar="URL", help="Compare with what a running gateway serves.")
+    ] = None,
+    admin_key_env: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Variable that holds its admin key. Default: CCX_ADMIN_KEY, if it is set."),
+    ] = None,
+    replay: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LOG", help="Replay a request log through both sides, as ccx replay does; repeatable."),
+    ] = None,
+    log_format: Annotated[
+        Literal["ccx", "litellm", "csv"] | None, typer.Option(help="Format of the logs. Default: told by their lines.")
+    ] = None,
 ) -> None:
     """Show what a change of the spec does to requests.
 
@@ -82,9 +96,11 @@ def plan_(
     asked = comparison(first, second, spec=spec, usual=DEFAULT_SPEC)
     condition = _within(within) if within is not None else ALWAYS
     budget = Budget(max_states, _expired(timeout))
-    found = _plan(asked, budget=budget, within=condition)
+    sides = _against(against, first, second, asked, admin_key_env) if against is not None else _sides(asked)
+    found = plan(*sides, spec=os.fspath(asked.spec), budget=budget, within=condition)
+    traffic = _replayed(sides, replay, log_format) if replay else None
     for one in destinations:
-        _write(one, found)
+        one.write(rendered(found, one, traffic=traffic))
     if all(one.file is not None for one in destinations):
         typer.echo(_summary(found), err=True)
     refused = forbidden(found, kinds)
@@ -101,13 +117,39 @@ def _exit(found: Plan, *, refused: bool, detailed: bool) -> Exit:
     return Exit.CHANGES if detailed and not found.no_op else Exit.OK
 
 
-def _plan(asked: Comparison, *, budget: Budget, within: Condition) -> Plan:
-    """The plan of two versions. Ends the command with their diagnostics where one is not valid."""
+def _sides(asked: Comparison) -> tuple[Compared, Compared]:
+    """Both versions. Ends the command with their diagnostics where one is not valid."""
     with versions(asked) as both:
         old, new = (_compiled(version, path=asked.spec) for version in both)
     if old is None or new is None:
         raise typer.Exit(Exit.FINDINGS)
-    return plan(old, new, spec=os.fspath(asked.spec), budget=budget, within=within)
+    return old, new
+
+
+def _against(
+    url: str, first: str | None, second: str | None, asked: Comparison, admin_key_env: str | None
+) -> tuple[Compared, Compared]:
+    """What a gateway serves, and the one version that is named. Raises UsageError for two."""
+    from ccx.cli.remote import Remote, admin_key  # noqa: PLC0415 - only for a gateway
+    from ccx.cli.running import live  # noqa: PLC0415 - likewise
+
+    if second is not None or (first is not None and ".." in first):
+        raise UsageError("--against is one side, so name one revision at most", hint=f"ccx plan --against {url} main")
+    one = asked.old if first is not None and asked.old == Revision(first) else asked.new
+    remote = Remote(url, key=admin_key(admin_key_env, os.environ))
+    _, said = _sides(Comparison(asked.spec, one, one))
+    return live(remote), said
+
+
+def _replayed(sides: tuple[Compared, Compared], logs: Sequence[str], log_format: LogFormat | None) -> Replay:
+    """The logs through both sides."""
+    from ccx.cli.progress import Progress  # noqa: PLC0415 - only for a replay
+    from ccx.plan.build import side  # noqa: PLC0415 - likewise
+    from ccx.plan.replay.run import replay  # noqa: PLC0415 - likewise
+
+    old, new = ((side(one), one.table) for one in sides)
+    with Progress(sys.stderr) as progress:
+        return replay(old, new, logs=logs, format=log_format, progress=progress.lines, clock=time.perf_counter)
 
 
 def _compiled(version: Version, *, path: Path) -> Compared | None:
@@ -133,7 +175,7 @@ def _destinations(texts: Sequence[str]) -> list[Wanted]:
     found: list[Wanted] = []
     for text in texts:
         format_ = _ENDINGS.get(Path(text).suffix.lower()) if "=" not in text else None
-        found.append(Wanted(format_, Path(text)) if format_ is not None else wanted(text, legal=get_args(Format)))
+        found.append(Wanted(format_, Path(text)) if format_ is not None else wanted(text, legal=OUTPUTS))
     if sum(one.file is None for one in found) > 1:
         raise UsageError("only one output can go to standard output", hint="write others to files: --output json=FILE")
     return found
@@ -189,36 +231,6 @@ def _within(text: str) -> Condition:
 
 def _value(text: str) -> Any:
     return {"true": True, "false": False}.get(text, text)
-
-
-def _write(destination: Wanted, found: Plan) -> None:
-    format_ = cast(Format, destination.format)
-    match format_:
-        case "text":
-            text = _text(found, terminal=destination.file is None and sys.stdout.isatty(), file=destination.file)
-        case "markdown":
-            from ccx.plan.render.markdown import render_markdown  # noqa: PLC0415 - only for this output
-
-            text = render_markdown(found)
-        case "json":
-            text = render_json(found)
-        case "html":
-            from ccx.plan.render.html import render_html  # noqa: PLC0415 - only for this output
-
-            text = render_html(found)
-        case _:
-            assert_never(format_)
-    destination.write(text)
-
-
-def _text(found: Plan, *, terminal: bool, file: Path | None) -> str:
-    from ccx.plan.render.text import render_text  # noqa: PLC0415 - only for this output
-
-    width = shutil.get_terminal_size().columns if terminal else 100
-    colour = terminal and "NO_COLOR" not in os.environ
-    encoding = sys.stdout.encoding or "ascii"
-    unicode = file is not None or encoding.lower().replace("-", "").startswith("utf")
-    return render_text(found, width=width, colour=colour, unicode=unicode)
 
 
 def _summary(found: Plan) -> str:

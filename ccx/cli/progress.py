@@ -35,6 +35,13 @@ class Progress:
             self._stream.write("\r\x1b[K")
             self._stream.flush()
 
+    def say(self, text: str) -> None:
+        """Show a short text in place of the last."""
+        if self._active:
+            self._shown = True
+            self._stream.write(f"\r\x1b[K{text}")
+            self._stream.flush()
+
     def lines(self, lines: int, at: int, size: int | None) -> None:
         """Lines read so far, and bytes of all; `size` None where it is not known."""
         now = self._clock()

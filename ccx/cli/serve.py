@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from ccx.cli.approvals import Approvals
 from ccx.cli.serving import Start, Worker, run
 from ccx.cli.supervisor import supervise
 from ccx.errors import Exit, UsageError
@@ -37,6 +38,13 @@ def serve(
         bool,
         typer.Option(help="Refuse to start from the last good contents when the files are not valid."),
     ] = False,
+    require_plan: Annotated[
+        Path | None,
+        typer.Option(
+            help="A saved plan, or a folder of them: serve only tables that one leads to from the running one.",
+            show_default=False,
+        ),
+    ] = None,
     state_dir: Annotated[
         Path | None,
         typer.Option(help="Where the last good contents are kept.", envvar="CCX_STATE_DIR", show_default=False),
@@ -47,10 +55,17 @@ def serve(
 
     A change that does not validate is reported, and the old table goes on serving. If the files are not valid at the
     start, the last contents that were are served instead, unless --require-valid is given.
+
+    With --require-plan nothing is served that nobody reviewed: a table has to be the `new` side of a plan that `ccx
+    plan -o plan.json` wrote, and the running table its `old` side; at the first start any plan's new side will do. What
+    is refused is reported like a change that does not validate. A plan that arrives later is seen at once.
     """
     loader = Loader(path.absolute(), os.environ)
     kept = LastGood(state_dir or default_folder(os.environ), path.absolute())
     candidate = loader.look()
+    approvals = Approvals(require_plan.absolute()) if require_plan is not None else None
+    if approvals is not None and candidate.table is not None:
+        candidate = _approved(candidate, approvals, kept)
     last_good = False
     if candidate.table is None:
         _show(loader)
@@ -77,10 +92,10 @@ def serve(
     else:
         listener = bind(*address(listen, table), table=table)
     if workers > 1 and me is None:
-        arguments = _same(path, log=log, state_dir=state_dir, require_valid=require_valid)
+        arguments = _same(path, log=log, state_dir=state_dir, require_valid=require_valid, require_plan=require_plan)
         drain = table.server.drain / 1000
         raise typer.Exit(supervise(arguments, listener, workers=workers, drain=drain))
-    run(Start(live, candidate, last_good, loader, kept, log, me), listener)
+    run(Start(live, candidate, last_good, loader, kept, log, me, approvals), listener)
 
 
 def address(listen: str | None, table: RoutingTable) -> tuple[str, int]:
@@ -125,7 +140,9 @@ def _worker(text: str | None) -> Worker | None:
     return Worker(int(number), Path(folder), os.getppid())
 
 
-def _same(path: Path, *, log: str | None, state_dir: Path | None, require_valid: bool) -> list[str]:
+def _same(
+    path: Path, *, log: str | None, state_dir: Path | None, require_valid: bool, require_plan: Path | None
+) -> list[str]:
     """The arguments of a worker: those of the parent that concern it."""
     arguments = [str(path)]
     if log is not None:
@@ -134,7 +151,21 @@ def _same(path: Path, *, log: str | None, state_dir: Path | None, require_valid:
         arguments += ["--state-dir", str(state_dir)]
     if require_valid:
         arguments.append("--require-valid")
+    if require_plan is not None:
+        arguments += ["--require-plan", str(require_plan)]
     return arguments
+
+
+def _approved(candidate: Candidate, approvals: Approvals, kept: LastGood) -> Candidate:
+    """The candidate, without its table if no plan leads to it. What ran last needs no plan to run again."""
+    before = kept.load()
+    if before is not None and before.digest == candidate.digest:
+        return candidate
+    refusal = approvals.refusal(None, candidate.digest)
+    if refusal is None:
+        return candidate
+    typer.echo(f"ccx: {refusal}", err=True)
+    return replace(candidate, table=None, problems=(refusal,))
 
 
 def _restored(kept: LastGood) -> Candidate | None:

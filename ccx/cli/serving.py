@@ -23,6 +23,7 @@ import uvicorn
 from ccx import __version__
 from ccx.admin.api import connections, routes
 from ccx.catalog.models import models as catalogued
+from ccx.cli.approvals import Approvals
 from ccx.cli.server import Server
 from ccx.cli.supervisor import say_drain
 from ccx.routing.conditions import axis, leaves
@@ -69,6 +70,7 @@ class Start:
     kept: LastGood | None
     log_format: LogFormat | None
     worker: Worker | None
+    approvals: Approvals | None = None
 
 
 def run(start: Start, listener: socket.socket) -> None:
@@ -110,6 +112,7 @@ async def _serve(start: Start, listener: socket.socket) -> None:
         environ=os.environ,
         note=lambda result, reason, now, status: _note(telemetry, result, reason, now, status),
         persist=lambda candidate: _persist(start.kept, candidate, telemetry),
+        approval=start.approvals,
         written=() if live.table.telemetry.log_file is None else (start.loader.folder / live.table.telemetry.log_file,),
     )
     reconciler.accept(start.candidate, source="last_good" if start.last_good else "file")

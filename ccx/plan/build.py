@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import get_args
 
 from ccx.analysis.compare import compare
-from ccx.analysis.space import Budget
+from ccx.analysis.effort import Budget
 from ccx.analysis.wording import say
 from ccx.plan.causes import moved
 from ccx.plan.edits import Compared, edits
@@ -55,8 +55,8 @@ def plan(
     counts: Mapping[Effect, int] = {effect: effects[effect] for effect in get_args(Effect) if effects[effect]}
     made = Plan(
         spec=spec,
-        old=_side(old),
-        new=_side(new),
+        old=side(old),
+        new=side(new),
         edits=found.listed,
         moved=requests,
         touched=touched(found, old=before, new=after),
@@ -70,8 +70,9 @@ def plan(
     return replace(made, digest=digest(made))
 
 
-def _side(side: Compared) -> Side:
-    return Side(side.name, side.compiled.digest, side.revision, absent=side.compiled.table == NOTHING)
+def side(of: Compared) -> Side:
+    """One of the two compared, as a plan names it."""
+    return Side(of.name, of.compiled.digest, of.revision, absent=of.compiled.table == NOTHING)
 
 
 def _count(listed: tuple[Edit, ...]) -> RouteCount:

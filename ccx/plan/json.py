@@ -45,7 +45,7 @@ FORMAT_VERSION: Final = "1.0"
 Data = dict[str, Json]
 
 _UNBOUND: Final[Mapping[str, frozenset[str]]] = {
-    "": frozenset({"digest", "spec", "analysis"}),
+    "": frozenset({"digest", "spec", "analysis", "replay"}),
     "old": frozenset({"name", "revision"}),
     "new": frozenset({"name", "revision"}),
     "edits": frozenset({"place"}),

@@ -15,7 +15,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from watchfiles import awatch
 
@@ -62,12 +62,27 @@ class Status:
     restart_needed: tuple[str, ...] = ()
 
 
+class Approval(Protocol):
+    """Who has a word in which table may follow which. Its methods read files, and run off the loop."""
+
+    @property
+    def folder(self) -> Path:
+        """The folder in which a new word appears as a file."""
+
+    def stamp(self) -> bytes:
+        """Changes when there is a new word."""
+
+    def refusal(self, running: str | None, wanted: str) -> str | None:
+        """Why the table with this digest may not follow the running one; None if it may."""
+
+
 class Reconciler:
     """Keeps the gateway's table what the files say.
 
     `look` reads the files and compiles them where they changed; it is slow and runs off the loop. `warm` makes
     ready what a table needs beside itself. `note` is told of every result; `persist` keeps the last good contents, in
-    a thread. `written` are files that this process appends to: a change of theirs is no hint.
+    a thread. `written` are files that this process appends to: a change of theirs is no hint. `approval`, if there is
+    one, is asked about each table that would be new.
     """
 
     def __init__(
@@ -81,7 +96,9 @@ class Reconciler:
         note: Callable[[Result, str, Live, Status], None],
         persist: Callable[[Candidate], None],
         written: Collection[Path] = (),
+        approval: Approval | None = None,
     ) -> None:
+        self._approval = approval
         self._gateway = gateway
         self._folder = folder
         self._look = look
@@ -127,6 +144,11 @@ class Reconciler:
             self._seen = stamp
             if candidate.table is None:
                 return self._done("rejected", reason, problems=candidate.problems)
+            if self._approval is not None:
+                running = self._gateway.live.digest
+                refusal = await asyncio.to_thread(self._approval.refusal, running, candidate.digest)
+                if refusal is not None:
+                    return self._done("rejected", reason, problems=(refusal,))
             await self._warm(candidate.table)
             return await self._apply(candidate, candidate.table, reason)
 
@@ -172,6 +194,8 @@ class Reconciler:
             except OSError:
                 content = b"unreadable"
             digest.update(name.encode() + b"\0" + content)
+        if self._approval is not None:
+            digest.update(self._approval.stamp())
         return digest.hexdigest()
 
     def wake(self, reason: str = "signal") -> None:
@@ -232,7 +256,8 @@ class Reconciler:
         """The folders to watch that exist, each with its identity: one that was replaced has to be watched anew."""
         found = {}
         named = {(self._folder / name).parent for name in _named_files(self._gateway.live.table)}
-        for path in (*self._folders, *named):
+        approved = () if self._approval is None else (self._approval.folder,)
+        for path in (*self._folders, *named, *approved):
             try:
                 status = path.stat()
             except OSError:
