@@ -110,7 +110,9 @@ def run_tests(
     )
     for one in destinations:
         _write(one, report, detailed=coverage)
-    if suggest and measured is not None:
+    # A program that reads the standard output has the suggestions in its document.
+    free = all(one.file is not None or one.format == "text" for one in destinations)
+    if suggest and measured is not None and (write or free):
         _suggest(survey.suggestions(measured), spec, files, promises, write=write)
     raise typer.Exit(Exit.OK if report.passed else Exit.FINDINGS)
 

@@ -18,7 +18,6 @@ from ccx.spec.view import items, under
 _PLAIN: Final = re.compile(r"[A-Za-z_@/][A-Za-z0-9_@/.*+-]*(?: [A-Za-z0-9_@/.*+-]+)*")
 _WORDS: Final = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n", "inf", "nan"})
 _CLOSING: Final = "]}"
-WIDTH: Final = 110
 
 
 class CannotAppend(Exception):
@@ -29,8 +28,15 @@ def scalar(value: object) -> str:
     """A scalar in YAML 1.2, within a flow collection: plain where that cannot be misread."""
     if isinstance(value, str):
         plain = _PLAIN.fullmatch(value) is not None and value.lower() not in _WORDS and not value.startswith("@")
-        return value if plain else json.dumps(value, ensure_ascii=False)
+        return value if plain else '"' + "".join(map(_quoted, value)) + '"'
     return json.dumps(value)
+
+
+def _quoted(sign: str) -> str:
+    """A sign between double quotes (https://yaml.org/spec/1.2.2/#57-escaped-characters)."""
+    if sign in '"\\':
+        return f"\\{sign}"
+    return sign if sign.isprintable() else f"\\U{ord(sign):08X}"
 
 
 def flow(value: object) -> str:

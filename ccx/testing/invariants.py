@@ -2,7 +2,8 @@
 
 Law: a claim is about an outcome. `always` is broken by an outcome of which part of the claim does not hold, `never` by
 one of which any part holds. What is said of targets is said of each that may be asked, after failures too; where none
-is asked there is nothing to break it.
+is asked there is nothing to break it. A request that its client may not make comes to no route: but for `served`
+nothing is said of it.
 """
 
 from __future__ import annotations
@@ -130,15 +131,11 @@ _Part = tuple[str, str, list[bool], list[str]]
 
 def _parts(claim: Claim, outcome: Outcome, tags: Tags, *, asked: str | None) -> Iterable[_Part]:
     """Each part of a claim: its name and words, and whether it holds of each thing that it is about."""
-    targets = _targets(outcome)
+    targets, reached = _targets(outcome), outcome.kind != "refused"
     if claim.route is not None:
         globs = Globs.of(claim.route)
-        yield (
-            "route",
-            str(globs),
-            [outcome.route is not None and globs.matches(outcome.route)],
-            [outcome.route or f"no route ({outcome.kind})"],
-        )
+        met = [outcome.route is not None and globs.matches(outcome.route)] if reached else []
+        yield "route", str(globs), met, [outcome.route or "no route"] if reached else []
     if claim.target is not None:
         globs = Globs.of(claim.target)
         names = list(outcome.channels)
@@ -165,7 +162,8 @@ def _parts(claim: Claim, outcome: Outcome, tags: Tags, *, asked: str | None) -> 
     if claim.deny is not None:
         status = outcome.deny.status if outcome.deny is not None else None
         held = (status is not None) is claim.deny if isinstance(claim.deny, bool) else status == claim.deny
-        yield "deny", _yes(claim.deny), [held], [f"denied with {status}" if status is not None else outcome.kind]
+        said = f"denied with {status}" if status is not None else outcome.kind
+        yield "deny", _yes(claim.deny), [held] if reached else [], [said] if reached else []
 
 
 def _firsts(outcome: Outcome) -> list[str]:

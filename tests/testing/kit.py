@@ -31,6 +31,7 @@ clients:
   intern:
     key: {sha256: "5a50774b80520af57df6890d2dcde401a066de76d2d9fa5f17c200cd0a0711f7"}
     models: [claude-*]
+  ops: {key: {sha256: "365d70c2eb14fdc940db23ae9aaf88daceb7c94c55bdf39da5626e8b1793ddca"}, direct: true}
   gone: {key: {sha256: "c892cb9c488d831719eec8b2a3c3c1b92d8826fd039828e51a2f8b35a478afe7"}, enabled: false}
 routes:
   - name: images
