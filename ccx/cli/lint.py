@@ -242,3 +242,15 @@ def rule_list() -> str:
         )
         lines.append(f"  {info.code}  {info.name:<{width}}  {info.severity:<7}  {marks:<10}  {info.summary}")
     return "\n".join(lines) + "\n"
+
+
+def rule_table() -> str:
+    """Every rule of the linter as a Markdown table, for the README."""
+    families = {beginning: name for name, beginning in FAMILIES.items()}
+    rows = ["| Code | Name | Family | Severity | Fix | What it finds |", "|---|---|---|---|---|---|"]
+    for info in RULES.values():
+        if info.finder == "lint":
+            severity = f"{info.severity}, opt-in" if info.opt_in else info.severity
+            cells = [info.code, f"`{info.name}`", families[info.code[:4]], severity, info.fix or "", info.summary]
+            rows.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
+    return "\n".join(rows) + "\n"

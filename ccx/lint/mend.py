@@ -21,6 +21,8 @@ from ccx.spec.source import DISK, Names, Read, read_file
 
 ROUNDS: Final = 20
 """A fix may lay bare the next; more rounds than this no honest spec needs."""
+UNREADABLE: Final = frozenset({"CCX100", "CCX102", "CCX107", "CCX112"})
+"""What no fix may bring about: text that is no YAML, a name or key that is there twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,13 +138,13 @@ def _line_starts(text: str) -> list[int]:
 
 
 def _no_worse(before: Examined, after: Examined, chosen: Sequence[Diagnostic]) -> bool:
-    had = {_key(one, before) for one in before.loaded.diagnostics if one.severity == "error"}
-    has = {_key(one, after) for one in after.loaded.diagnostics if one.severity == "error"}
-    # One mistake may hide another; to lay that bare is a step forward all the same.
-    if not has <= had and len(has) >= len(had):
-        return False
     if before.compiled is None or not before.compiled.servable:
-        return True
+        # One mistake may hide others; to lay them bare is a step forward. What was to go has to be gone.
+        left = {(one.code, one.file, one.span.line, one.span.col) for one in after.loaded.diagnostics}
+        had = {one.code for one in before.loaded.diagnostics}
+        broken = {one.code for one in after.loaded.diagnostics if one.code in UNREADABLE} - had
+        gone = all((one.code, one.file, one.span.line, one.span.col) not in left for one in chosen)
+        return gone and not broken
     if after.compiled is None or not after.compiled.servable:
         return False
     safe = all(one.fix is not None and one.fix.safe for one in chosen)

@@ -6,22 +6,20 @@ never a likeness of two texts. Where the engine does not come to an end nothing 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
 from ccx.analysis import proofs
 from ccx.analysis.asking import command
-from ccx.analysis.outcome import Outcome
 from ccx.analysis.query import find
 from ccx.analysis.wording import say
 from ccx.lint.conditions import whens
 from ccx.lint.edit import replaced, without
 from ccx.lint.lifecycle import unknown_tags
 from ccx.lint.rule import Rule
-from ccx.lint.subject import RouteView, Subject, TargetView
-from ccx.protocols.conversion import answering
-from ccx.routing.compile_conditions import admitted, compile_when
+from ccx.lint.subject import NAMED, RouteView, Subject
+from ccx.routing.compile_conditions import compile_when
 from ccx.routing.conditions import ALWAYS, All, AnyOf, Condition, Constant, Not, TokensIn
 from ccx.routing.facts import Facts
 from ccx.spec.conditions import When
@@ -30,6 +28,8 @@ from ccx.spec.finding import Finding
 from ccx.spec.scalars import parse_range
 
 _LISTED: Final = 3
+_WITNESSES: Final = 3
+"""To find a request for a finding takes as long as the proof; the first few show what is wrong with the others too."""
 
 
 def _witness(subject: Subject, facts: Facts) -> str:
@@ -173,44 +173,51 @@ def order_sensitive(subject: Subject) -> Iterator[Finding]:
         )
 
 
-def _ranges(route: RouteView) -> Iterator[tuple[Path, str | None, int, int | None, Condition]]:
-    """Every range of tokens at the top of a route's condition: its path, low, high, and what else the route asks."""
-    when = route.written.when
-    if when.input_tokens is None:
-        return
-    rest = compile_when(when.model_copy(update={"input_tokens": None}))
-    for index, (low, high) in enumerate(when.input_tokens):
-        yield (*route.path, "when", "input_tokens", index), None, low, high, rest
-
-
 def adjacent_gaps(subject: Subject) -> Iterator[Finding]:
-    """Pairs of ranges with one number between them that neither of the two routes takes."""
-    below: dict[int, list[tuple[RouteView, Condition]]] = {}
+    """Pairs of ranges with one number between them that neither of the two routes takes. Asked about are routes of
+    which one asks, tokens aside, for no more than the other does."""
+    below: dict[int, list[tuple[RouteView, frozenset[Condition]]]] = {}
     for route in subject.routes:
-        for _, _, _, high, rest in _ranges(route):
+        rest = _beside_tokens(route)
+        for _, high in route.written.when.input_tokens or ():
             if high is not None:
                 below.setdefault(high, []).append((route, rest))
     for route in subject.routes:
-        for path, _, low, _, rest in _ranges(route):
+        rest = _beside_tokens(route)
+        for index, (low, _) in enumerate(route.written.when.input_tokens or ()):
             for other, other_rest in below.get(low - 1, ()):
-                facts = _left_out(subject, route, other, low - 1, All((rest, other_rest)))
-                if facts is None:
+                if not (rest <= other_rest or other_rest <= rest):
                     continue
-                yield _adjacent(subject, path, other, low - 1, facts)
-                break
+                facts = _left_out(subject, route, other, low - 1, rest | other_rest)
+                if facts is not None:
+                    yield _adjacent(subject, (*route.path, "when", "input_tokens", index), other, low - 1, facts)
+                    break
 
 
-def _left_out(subject: Subject, first: RouteView, second: RouteView, tokens: int, rest: Condition) -> Facts | None:
+def _beside_tokens(route: RouteView) -> frozenset[Condition]:
+    """What a route asks besides the number of tokens: all of these."""
+    rest = compile_when(route.written.when.model_copy(update={"input_tokens": None}))
+    return frozenset() if rest == ALWAYS else frozenset(rest.parts if isinstance(rest, All) else (rest,))
+
+
+def _left_out(
+    subject: Subject, first: RouteView, second: RouteView, tokens: int, rest: frozenset[Condition]
+) -> Facts | None:
     """A request of exactly so many tokens, apart from that for both routes, that neither takes."""
     names = {first.written.name, second.written.name}
-    near = All((rest, TokensIn(tokens, tokens + 1)))
-    if _taken(subject, All((rest, TokensIn(tokens - 1, tokens))), names) is None:
+
+    def of_size(number: int, *, taken: bool) -> Facts | None:
+        within = All((*rest, TokensIn(number, number + 1)))
+        return find(
+            subject.table,
+            within=within,
+            accept=lambda outcome: (outcome.route in names) is taken,
+            budget=subject.budget,
+        )
+
+    if of_size(tokens - 1, taken=True) is None or of_size(tokens + 1, taken=True) is None:
         return None  # its neighbours go elsewhere too: the two ranges do not meet in any request
-    return find(subject.table, within=near, accept=lambda outcome: outcome.route not in names, budget=subject.budget)
-
-
-def _taken(subject: Subject, within: Condition, names: set[str]) -> Facts | None:
-    return find(subject.table, within=within, accept=lambda outcome: outcome.route in names, budget=subject.budget)
+    return of_size(tokens, taken=False)
 
 
 def _adjacent(subject: Subject, path: Path, other: RouteView, tokens: int, facts: Facts) -> Finding:
@@ -234,74 +241,54 @@ def _adjacent(subject: Subject, path: Path, other: RouteView, tokens: int, facts
 
 
 def never_served(subject: Subject) -> Iterator[Finding]:
+    shown = 0
     for route in subject.routes:
-        if route.rule.deny is not None or any(_open(target, route) for target in route.live):
+        name, had = route.written.name, subject.outcomes.get(route.written.name)
+        if route.rule.deny is not None or not had or any(outcome.kind == "routed" for outcome in had):
             continue
-        name = route.written.name
-        taken = _find(subject, route, lambda outcome, name=name: outcome.route == name)  # type: ignore[misc]  # bound now
-        if taken is None:
-            continue
-        served = _find(
-            subject,
-            route,
-            lambda outcome, name=name: outcome.route == name and outcome.kind == "routed",  # type: ignore[misc]  # bound now
+        shown += 1
+        yield Finding(
+            (*route.path, "to"),
+            "CCX210",
+            f"route `{name}` takes requests, and none of its targets can serve any of them",
+            help="each one is skipped: its channel is disabled, or does not allow what the route lets in",
+            at_key=True,
+            witness=_taken_by(subject, route) if shown <= _WITNESSES else None,
         )
-        if served is None:
-            yield Finding(
-                (*route.path, "to"),
-                "CCX210",
-                f"route `{name}` takes requests, and none of its targets can serve any of them",
-                help="the command shows why each one is skipped",
-                at_key=True,
-                witness=_witness(subject, taken),
-            )
-        elif len(route.live) > 1:
-            yield from _unused_targets(subject, route)
 
 
 def unused_targets(subject: Subject) -> Iterator[Finding]:
+    shown = 0
     for route in subject.routes:
-        if len(route.live) > 1 and any(_open(target, route) for target in route.live):
-            yield from _unused_targets(subject, route)
-
-
-def _unused_targets(subject: Subject, route: RouteView) -> Iterator[Finding]:
-    for target in route.live:
-        name, channel = route.written.name, target.channel.name
-        alone = sum(other.channel.name == channel for other in route.live) == 1
-        if _open(target, route) or not alone:
+        had = subject.outcomes.get(route.written.name) or set()
+        used = {channel for outcome in had for channel in outcome.channels}
+        if len(route.live) < 2 or not used:
             continue
-
-        def used(outcome: Outcome, name: str = name, channel: str = channel) -> bool:
-            return outcome.route == name and channel in outcome.channels
-
-        if _find(subject, route, used) is not None:
-            continue
-        taken = _find(subject, route, lambda outcome, name=name: outcome.route == name)  # type: ignore[misc]  # bound now
-        if taken is None:
-            return
-        yield Finding(
-            target.path,
-            "CCX211",
-            f"`{channel}` is skipped for every request that route `{name}` takes",
-            help="allow the route's models at the channel, or remove the target",
-            also=((("channels", channel, "models"), "the models it allows"),),
-            witness=_witness(subject, taken),
-        )
+        for target in route.live:
+            channel = target.channel.name
+            alone = sum(other.channel.name == channel for other in route.live) == 1
+            if channel in used or not alone:
+                continue
+            shown += 1
+            yield Finding(
+                target.path,
+                "CCX211",
+                f"`{channel}` is skipped for every request that route `{route.written.name}` takes",
+                help="allow the route's models at the channel, or remove the target",
+                also=((("channels", channel), "the channel"),),
+                witness=_taken_by(subject, route) if shown <= _WITNESSES else None,
+            )
 
 
-def _open(target: TargetView, route: RouteView) -> bool:
-    """Whether the target can serve everything that the route lets in, whatever model that asks for."""
-    channel = target.channel
-    spoken = {surface.protocol for surface in channel.surfaces}
-    named = target.target.model is not None
-    free = (channel.models is None and not channel.not_models) or (named and bool(target.models))
-    usable = all(surface.auth == "none" or channel.keys for surface in channel.surfaces)
-    return free and usable and any(answering(one, spoken) is not None for one in admitted(route.rule.when))
-
-
-def _find(subject: Subject, route: RouteView, accept: Callable[[Outcome], bool]) -> Facts | None:
-    return find(subject.table, within=route.rule.when, accept=accept, budget=subject.budget)
+def _taken_by(subject: Subject, route: RouteView) -> str | None:
+    """A request that the route takes, as a command."""
+    facts = find(
+        subject.table,
+        within=All((route.rule.when, NAMED)),
+        accept=lambda outcome: outcome.route == route.written.name,
+        budget=subject.budget,
+    )
+    return _witness(subject, facts) if facts is not None else None
 
 
 def alternatives(subject: Subject) -> Iterator[Finding]:

@@ -11,10 +11,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
+from typing import Final
 
+from ccx.analysis.outcome import Outcome
+from ccx.analysis.query import find
 from ccx.analysis.space import Budget
 from ccx.routing.capability import upstream_models
 from ccx.routing.compile import Compiled
+from ccx.routing.conditions import ModelMatches
+from ccx.routing.globs import Globs
 from ccx.routing.table import Channel, ModelInfo, RoutingTable, Target
 from ccx.routing.table import Route as Rule
 from ccx.spec.diagnostics import Path
@@ -23,6 +28,9 @@ from ccx.spec.locations import Locations, Tree
 from ccx.spec.routes import Group, Route
 from ccx.spec.routes import Target as WrittenTarget
 from ccx.spec.validate import Loaded
+
+NAMED: Final = ModelMatches(Globs(("*",)))
+"""Requests that name a model: one that names none is refused by most upstreams, and is no use of a channel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +142,19 @@ class Subject:
     def by_name(self) -> Mapping[str, RouteView]:
         """Declared routes by name."""
         return {route.written.name: route for route in self.routes}
+
+    @cached_property
+    def outcomes(self) -> Mapping[str | None, set[Outcome]]:
+        """Every outcome that some request has which names a model, by the route that decides. Raises Unfinished."""
+        had: dict[str | None, set[Outcome]] = {}
+
+        def kept(outcome: Outcome) -> bool:
+            had.setdefault(outcome.route, set()).add(outcome)
+            return False
+
+        # To prove that nothing is accepted, the engine has to offer every outcome that there is.
+        find(self.table, within=NAMED, accept=kept, budget=self.budget)
+        return had
 
     @cached_property
     def uses(self) -> Counter[int]:

@@ -46,9 +46,9 @@ CAPABILITY: Final[tuple[RuleInfo, ...]] = (
         "fallback-smaller-window",
         severity="info",
         summary="A target further down the failover order has a much smaller context window than the first.",
-        why="""It is told of where the window has less than three quarters of the first one's. Prompts that only the first
-        can take have no fallback, and learn that from an error. Bound the route by `input_tokens` if long prompts are
-        to go elsewhere.""",
+        why="""It is told of where the window has less than three quarters of the first one's. Prompts that only the
+        first can take have no fallback, and learn that from an error. Bound the route by `input_tokens` if long prompts
+        are to go elsewhere.""",
         bad="""
         channels: {claude: {provider: anthropic, keys: {env: ANTHROPIC_API_KEY}}, lab: {provider: demo}}
         models: {small: {context_window: 32k}}
