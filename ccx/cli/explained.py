@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from ccx.plan.render.cells import visible
 from ccx.routing.canonical import Json
 from ccx.routing.decide import Decision, NeedsTokens, Step
 from ccx.routing.facts import Facts
@@ -37,16 +38,18 @@ def as_text(trace: Trace[Place], *, digest: str, signs: Signs) -> str:
     rows: list[tuple[str, str, str, str]] = []
     for number, rule in enumerate(trace.rules):
         place = f"{rule.place.file}:{rule.place.span.line}" if rule.place is not None and rule.place.file else ""
-        rows.append((*_said(number, trace, signs), place))
+        mark, name, why = _said(number, trace, signs)
+        # Facts may come from a log, where strangers wrote them.
+        rows.append((mark, visible(name), visible(why), visible(place)))
     width = max((len(mark) for mark, _, _, _ in rows), default=0)
     names = max((len(name) for _, name, _, _ in rows), default=0)
     # One long reason does not push the places of all the others off the screen.
     whys = max((len(why) for _, _, why, place in rows if place and len(why) <= _REASON), default=0)
-    lines = [f"{request_line(trace.facts)}   table {digest[:12]}"]
+    lines = [f"{visible(request_line(trace.facts))}   table {digest[:12]}"]
     for number, (mark, name, why, place) in enumerate(rows):
         lines.append(f"{mark:<{width}} {name:<{names}}  {why:<{whys}}  {place}".rstrip())
         if number == trace.deciding:
-            lines += [f"{'':{width}}   {line}" for line in _outcome(trace, signs)]
+            lines += [f"{'':{width}}   {visible(line)}" for line in _outcome(trace, signs)]
     if trace.route is None:
         lines.append(f"{signs.no} no route matches")
     return "\n".join(lines)

@@ -12,7 +12,9 @@ import typer
 
 from ccx.cli.asked import given, read_request
 from ccx.cli.explained import ASCII, UNICODE, as_data, as_text
+from ccx.cli.from_log import Logged, read_line
 from ccx.errors import Exit, UsageError
+from ccx.plan.render.cells import visible
 from ccx.protocols.names import Protocol
 from ccx.routing.canonical import table_json
 from ccx.routing.compile import Compiled, compile_spec
@@ -77,11 +79,18 @@ def explain(
     body_field: Annotated[list[str] | None, typer.Option(help="A body field: path=value (JSON); repeatable.")] = None,
     request: Annotated[str | None, typer.Option(help="A file with the request's body; - for stdin.")] = None,
     url_path: Annotated[str | None, typer.Option("--path", help="URL path of the request. With --request.")] = None,
+    log: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LOG[:N]", help="A line of a request log: the file, its line, the text itself; - for stdin."
+        ),
+    ] = None,
     output: Annotated[Literal["text", "json"], typer.Option(help="Form of the output.")] = "text",
 ) -> None:
     """Say which route takes a request, and why; or what a rule such as CCX101 is about.
 
-    Describe the request by its facts, or give its body with --request.
+    Describe the request by its facts, give its body with --request, or name a line of the request log with --log: its
+    last, or the one with a number. That request is decided anew, by the spec as it is now.
     """
     if _CODE.fullmatch(target) and not Path(target).exists():
         _explain_rule(target.upper())
@@ -97,7 +106,23 @@ def explain(
         "--images": images,
         "--body-field": body_field,
     }
-    if request is not None:
+    logged: Logged | None = None
+    if log is not None:
+        others = facts_given | {
+            "--model": model,
+            "--protocol": protocol,
+            "--client": client,
+            "--header": header,
+            "--prefix": prefix,
+            "--request": request,
+            "--path": url_path,
+        }
+        doubled = [name for name, value in others.items() if value is not None]
+        if doubled:
+            raise UsageError(f"{', '.join(doubled)}: --log already says that")
+        logged = read_line(compiled.table, log)
+        facts = logged.facts
+    elif request is not None:
         doubled = [name for name, value in facts_given.items() if value is not None]
         if doubled:
             raise UsageError(f"{', '.join(doubled)}: --request already says that")
@@ -131,12 +156,24 @@ def explain(
         )
     trace = traced(decider, facts, sources=compiled.sources)
     if output == "json":
-        typer.echo(json.dumps(as_data(trace, digest=compiled.digest), indent=2, ensure_ascii=False))
+        data = as_data(trace, digest=compiled.digest)
+        if logged is not None:
+            data["logged"] = {"digest": logged.digest, "route": logged.route, "notes": list(logged.notes)}
+        typer.echo(json.dumps(data, indent=2, ensure_ascii=False))
         return
     encoding = sys.stdout.encoding or "ascii"
     signs = UNICODE if encoding.lower().replace("-", "").startswith("utf") else ASCII
     text = as_text(trace, digest=compiled.digest, signs=signs)
+    if logged is not None:
+        text = "\n".join([text, *_then(logged, compiled.digest)])
     typer.echo(text.encode(encoding, "backslashreplace").decode(encoding))
+
+
+def _then(logged: Logged, digest: str) -> list[str]:
+    """What the line says of its own time, and what it does not say."""
+    same = "this table" if logged.digest == digest else f"another table, {visible(logged.digest[:12]) or 'unknown'}"
+    took = f"took route {visible(logged.route)}" if logged.route is not None else "took no route"
+    return [f"logged: it {took}, by {same}", *(f"note: {visible(note)}" for note in logged.notes)]
 
 
 def _explain_rule(code: str) -> None:

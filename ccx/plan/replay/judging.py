@@ -130,7 +130,7 @@ class Judging:
     def verdict(self, request: Request, low: int, high: int) -> Verdict:
         """What becomes of a request whose tokens lie in these ranges."""
         try:
-            facts = _facts(request)
+            facts = facts_of(request)
         except ValueError:
             return Verdict(None, None, ("the line's facts",))
         old, new = self.old.admits(request), self.new.admits(request)
@@ -201,6 +201,13 @@ class Judging:
 _STRANGER: Final = Outcome("refused", reason="the client is not declared")
 
 
+def doubts_of(request: Request, cell: Cell) -> tuple[str, ...]:
+    """The facts, apart from the number of tokens, that the cell's rules ask for and the log does not hold."""
+    flags = [flag.value for flag in _FLAGS if flag in cell.axes and getattr(request, flag) is None]
+    asked = (leaf for rule in cell.rules for leaf in leaves(rule.when) if _open(leaf, request))
+    return tuple(dict.fromkeys([*flags, *(_name(leaf) for leaf in asked)]))
+
+
 def _open(leaf: Leaf, request: Request) -> bool:
     match leaf:
         case ClientIn() | TagMatches():
@@ -227,7 +234,7 @@ def _name(leaf: Leaf) -> str:
             return "server_tools"
 
 
-def _facts(request: Request) -> Facts:
+def facts_of(request: Request) -> Facts:
     """The facts that are known. Raises ValueError for nested facts that are not what they should be."""
     tags = {name: value for name, value in _object(request.tags).items() if isinstance(value, str)}
     headers = {name: value for name, value in _object(request.headers).items() if isinstance(value, str)}
