@@ -293,7 +293,7 @@ def incomplete() -> Plan:
 
 def many(number: int = 300) -> Plan:
     """More than fits a comment."""
-    edits = tuple(edit(f"route-{n:03}", "edit", ("to.0", "a", "b"), line=n + 10) for n in range(number // 3))
+    edits = tuple(edit(f"route-{n:03}", "edit", ("to.0", "a", "b"), line=n + 10) for n in range(-(-number // 3)))
     changes = tuple(
         moved(
             n,
