@@ -24,7 +24,7 @@ from ccx.routing.compile import compile_spec
 from ccx.spec.diagnostics import Diagnostic
 from ccx.spec.render.report import Report
 from ccx.spec.rules import RULES
-from ccx.spec.schema import embedded_text
+from ccx.spec.schema import FILE_NAME, SUITE_FILE_NAME, embedded_text
 from ccx.spec.validate import Loaded
 
 app = typer.Typer()
@@ -86,6 +86,7 @@ def schema(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="File to write. Default: standard output.")
     ] = None,
+    tests: Annotated[bool, typer.Option("--tests", help="The schema of files of tests.")] = False,
 ) -> None:
     """Print the JSON Schema of the spec language, for editors."""
-    Wanted("json", output).write(embedded_text())
+    Wanted("json", output).write(embedded_text(SUITE_FILE_NAME if tests else FILE_NAME))

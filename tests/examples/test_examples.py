@@ -13,12 +13,13 @@ import httpx
 import pytest
 import uvicorn
 
+from ccx.cli.main import main
 from ccx.protocols.names import Protocol
 from ccx.routing.compile import Compiled, compile_spec
 from ccx.routing.decide import Decider, Decision
 from ccx.routing.facts import Facts
 from ccx.spec.document import Spec
-from ccx.spec.suite import RoutingTest
+from ccx.spec.suite_file import ENDING
 from ccx.spec.validate import Loaded, load
 from ccx.upstream.demo.app import DemoApp
 from tests.examples.serving import ENTRIES, EXAMPLES, copied, key_of, name_of, served
@@ -157,7 +158,8 @@ def test_it_is_valid_and_compiles_without_a_finding(entry: Path) -> None:
 def test_its_first_line_names_the_schema_for_editors(file: Path) -> None:
     modeline = re.fullmatch(r"# yaml-language-server: \$schema=(\S+)", file.read_text().splitlines()[0])
     assert modeline is not None
-    assert (file.parent / modeline[1]).resolve() == EXAMPLES.parents[1] / "schema" / "ccx.v1.json"
+    schema = "ccx-test.v1.json" if file.name.endswith(ENDING) else "ccx.v1.json"
+    assert (file.parent / modeline[1]).resolve() == EXAMPLES.parents[1] / "schema" / schema
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=name_of)
@@ -177,43 +179,14 @@ def test_it_decides_as_its_comments_say(name: str, asked: Facts, route: str | No
     assert [f"{choice.channel.name} {choice.model or asked.model}" for choice in choices] == targets
 
 
-@pytest.mark.parametrize("entry", [EXAMPLES / "team.yaml"], ids=name_of)
-def test_its_own_routing_tests_hold(entry: Path) -> None:
-    spec, table = compiled(entry)
-    assert spec.tests
-    decider = Decider(table.table)
-    for one in spec.tests:
-        tags = spec.clients[one.request.client].tags if one.request.client is not None else {}
-        decision = decider.decide(facts(one, tags))
-        assert isinstance(decision, Decision)
-        expect = one.expect
-        assert (decision.route is None) == expect.no_route, one.name
-        if decision.route is None:
-            continue
-        choices = [choice for step in decision.steps for choice in step.choices]
-        if expect.route is not None:
-            assert decision.route.name == expect.route, one.name
-        if expect.targets is not None:
-            assert tuple(choice.channel.name for choice in choices) == expect.targets, one.name
-        if expect.model is not None:
-            assert (choices[0].model or one.request.model) == expect.model, one.name
-        denied = decision.route.deny.status if decision.route.deny is not None else None
-        assert denied == expect.deny, one.name
-
-
-def facts(one: RoutingTest, tags: dict[str, str]) -> Facts:
-    asked = one.request
-    return Facts(
-        Protocol(asked.protocol),
-        asked.model,
-        input_tokens=asked.input_tokens,
-        stream=asked.stream,
-        tools=asked.tools,
-        thinking=asked.thinking,
-        images=asked.images,
-        client=asked.client,
-        tags=tags,
-    )
+@pytest.mark.parametrize("entry", ENTRIES, ids=name_of)
+def test_its_own_tests_hold(entry: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # Every route is tested, every target asked, every step of failover taken; the thresholds of one are shown in full.
+    assert main(["test", str(entry), "--coverage"]) == 0, capsys.readouterr().out
+    shown = capsys.readouterr().out
+    for metric in ("routes", "targets", "failover edges", "boundaries"):
+        assert re.search(rf"^  {metric} +(100|-) %", shown, re.MULTILINE), shown
+    assert "all proved" in shown
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=name_of)

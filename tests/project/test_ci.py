@@ -37,7 +37,8 @@ def test_ci_run_fails_if_any_step_does_and_ends_with_the_summary(broken: str, tm
     script.parent.mkdir()
     script.write_text(CI_RUN.read_text())
     (tmp_path / "examples" / "configs" / "split").mkdir(parents=True)
-    for name in ("examples/configs/a.yaml", "examples/configs/split/ccx.yaml", "schema/ccx.v1.json"):
+    schemas = ("schema/ccx.v1.json", "schema/ccx-test.v1.json")
+    for name in ("examples/configs/a.yaml", "examples/configs/split/ccx.yaml", *schemas):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("{}")
     tools = [f".venv/bin/{name}" for name in ("pip", "pytest", "ruff", "mypy", "lint-imports", "ccx")]
@@ -88,6 +89,7 @@ def test_the_workflow_runs_everything_that_ci_run_does() -> None:
         "lint-imports",
         "ccx schema",
         "ccx validate",
+        "ccx test",
     ):
         assert command in commands
     for step in steps:

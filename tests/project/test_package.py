@@ -58,6 +58,8 @@ def test_ccx_schema_prints_the_schema() -> None:
     result = CliRunner().invoke(app, ["schema"])
     assert result.exit_code == 0, result.output
     assert result.stdout == (ROOT / "schema" / "ccx.v1.json").read_text()
+    result = CliRunner().invoke(app, ["schema", "--tests"])
+    assert result.stdout == (ROOT / "schema" / "ccx-test.v1.json").read_text()
 
 
 def test_the_commands() -> None:
