@@ -151,7 +151,7 @@ def plan(
         EFFORT,
         unfinished,
         f"sha256:{'9d07e11c' * 8}",
-        effects,
+        effects=effects,
     )
 
 
@@ -342,7 +342,8 @@ def hostile(text: str) -> Plan:
         EFFORT,
         text,
         text,
-        {"retargeted": 1, "treatment": 1},
+        within=text,
+        effects={"retargeted": 1, "treatment": 1},
     )
 
 

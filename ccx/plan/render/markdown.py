@@ -27,6 +27,7 @@ from ccx.plan.render.words import (
     route_counts,
     side_words,
     value_words,
+    which,
 )
 from ccx.spec.locations import Place
 
@@ -161,7 +162,7 @@ class _Comment:
         plan = self.plan
         shown = self._shown(measure)
         yield f"### {self._verdict()}"
-        if not plan.no_op or plan.marks or not plan.complete:
+        if not plan.no_op or plan.marks or plan.within is not None:
             yield self._about()
         yield from self._marks(measure, {row.moved.id for row in shown})
         if plan.moved:
@@ -188,7 +189,7 @@ class _Comment:
             found = f", {changes} found so far" if number else ""
             return f"⛔ ccx plan: **analysis incomplete**{found}; nothing is proved of the rest"
         if not number:
-            parts = [f"{'🔧' if plan.touched else '✅'} ccx plan: no request changes (proved)"]
+            parts = [f"{'🔧' if plan.touched else '✅'} ccx plan: no {which(plan)} changes (proved)"]
             if plan.touched:
                 parts.append(f"**{counted(len(plan.touched), 'change')}** to channels, clients or settings")
             if self.quiet:
@@ -201,7 +202,7 @@ class _Comment:
         lost = counts.get("newly_unrouted", 0) + counts.get("newly_refused", 0)
         parts = [f"🔀 ccx plan: **{changes}** from {edits}{also}"]
         leave = "change leaves" if lost == 1 else "changes leave"
-        parts.append(f"⚫ **{lost:,} {leave} requests unserved**" if lost else "no request loses its route")
+        parts.append(f"⚫ **{lost:,} {leave} requests unserved**" if lost else f"no {which(plan)} loses its route")
         if plan.marks:
             parts.append(f"⚠️ {counted(len(plan.marks), 'warning')}")
         return " · ".join(parts)
@@ -212,6 +213,8 @@ class _Comment:
             code(plan.spec, room=120),
             f"{code(side_words(plan.old), room=80)} → {code(side_words(plan.new), room=80)}",
         ]
+        if plan.within is not None:
+            parts.append(f"**looked at only** {code(plan.within, room=160)}")
         routes = route_counts(plan)
         if routes:
             parts.append(f"routes: {routes}")
@@ -270,7 +273,7 @@ class _Comment:
         if self.common:
             words.append(f"All rows: {code(self.common, room=measure.words)}.")
         if self.plan.complete:
-            words.append("Every other request is proved unchanged.")
+            words.append(f"Every other {which(self.plan)} is proved unchanged.")
         yield "\n" + " ".join(words)
 
     def _line(self, row: Row, measure: _Measure, *, cause: str) -> str:
@@ -358,7 +361,7 @@ class _Comment:
         )
         where = f" at {code(place, room=120)}" if place else ""
         was = f", was {code(edit.was, room=80)}" if edit.was is not None else ""
-        quiet = ", no request changes" if edit in self.quiet and self.plan.complete else ""
+        quiet = f", no {which(self.plan)} changes" if edit in self.quiet and self.plan.complete else ""
         return f"- {edit.operation} {kind}{shown}{was}{where}{quiet}{': ' + fields if fields else ''}"
 
     def _foot(self) -> str:

@@ -34,6 +34,7 @@ from ccx.plan.render.words import (
     route_counts,
     side_words,
     value_words,
+    which,
 )
 
 MIN_WIDTH: Final = 40
@@ -104,9 +105,11 @@ class _Page:
         lead = [Span("ccx plan", "bold"), Span(f"  {name(plan.spec, signs)}")]
         if sum(cells(span.text) for span in lead) + 3 + cells(sides) <= self.width:
             yield [*lead, Span(f"   {sides}", "dim")]
-            return
-        yield lead
-        yield from self._wrapped(sides, tone="dim", indent=2)
+        else:
+            yield lead
+            yield from self._wrapped(sides, tone="dim", indent=2)
+        if plan.within is not None:
+            yield from self._wrapped(f"Looked at only: {name(plan.within, signs)}", tone="warn", hang=2)
 
     def _incomplete(self) -> Iterator[list[Span]]:
         effort = self.plan.effort
@@ -254,7 +257,7 @@ class _Page:
         return None
 
     def _quiet(self, quiet: Sequence[Edit]) -> Iterator[list[Span]]:
-        tail = "change no request (proved)" if self.plan.complete else "have no change listed"
+        tail = f"change no {which(self.plan)} (proved)" if self.plan.complete else "have no change listed"
         if len(quiet) == 1:
             tail = tail.replace("change no", "changes no").replace("have no", "has no")
         yield [Span("= ", "dim"), Span(f"{counted(len(quiet), 'edit')} {tail}", "dim")]
@@ -296,7 +299,7 @@ class _Page:
             shown = ", ".join(f"{number:,} {EFFECTS[effect].does}" for effect, number in counts.items())
             yield from self._wrapped(f"Changes: {shown}.", tone="bold", hang=2)
         elif plan.complete:
-            yield [Span("No request changes (proved)", "good"), Span(self._touched_words())]
+            yield [Span(f"No {which(plan)} changes (proved)", "good"), Span(self._touched_words())]
         routes = route_counts(plan)
         if routes:
             yield from self._wrapped(f"Routes: {routes}.", hang=2)
@@ -309,7 +312,7 @@ class _Page:
             )
         )
         if plan.complete and plan.moved:
-            yield from self._wrapped(f"Every other request is proved unchanged ({scope}).", hang=2)
+            yield from self._wrapped(f"Every other {which(plan)} is proved unchanged ({scope}).", hang=2)
         elif plan.complete:
             yield from self._wrapped(f"Compared {scope}.", tone="dim", hang=2)
         else:

@@ -94,7 +94,9 @@ def _stage(stage: Stage, signs: Signs) -> str:
 
 def _target(target: Asked, signs: Signs) -> str:
     shown = name(target.channel, signs)
-    return f"{shown} ({name(target.model, signs)})" if target.model is not None else shown
+    if target.model is not None:
+        return f"{shown} ({name(target.model, signs)})"
+    return f"{shown} (the name after its prefix)" if target.bare else shown
 
 
 def percent(share: Fraction) -> str:
@@ -137,8 +139,8 @@ def _between_stages(before: Sequence[Stage], after: Sequence[Stage], signs: Sign
                 yield f"{name(one.channel, signs)} speaks {one.protocol} {to} {other.protocol}"
 
 
-def _shape(stage: Stage) -> tuple[tuple[str, str | None], ...]:
-    return tuple((target.channel, target.model) for target in stage.targets)
+def _shape(stage: Stage) -> tuple[tuple[str, str | None, bool], ...]:
+    return tuple((target.channel, target.model, target.bare) for target in stage.targets)
 
 
 def _between_treatments(before: Treatment, after: Treatment, signs: Signs) -> Iterator[str]:
@@ -261,11 +263,14 @@ def place_words(place: Place | None, signs: Signs = UNICODE) -> str:
 
 def side_words(side: Side, signs: Signs = UNICODE) -> str:
     """`main@3f1c2ab`, or the name alone."""
-    shown = name(side.name, signs)
     short = side.revision[:7] if side.revision is not None else None
-    if short is None or side.name.startswith(short):
-        return shown
-    return f"{shown}@{name(short, signs)}"
+    at = f"@{name(short, signs)}" if short is not None and not side.name.startswith(short) else ""
+    return f"{name(side.name, signs)}{at}{' (no spec)' if side.absent else ''}"
+
+
+def which(plan: Plan) -> str:
+    """`request`, or `such request` where only some were looked at."""
+    return "request" if plan.within is None else "such request"
 
 
 def digest_words(digest: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -79,6 +80,15 @@ def test_terms_are_not_common_to_regions_nobody_has_seen() -> None:
         ],
     )
     assert "All rows" not in render_markdown(plan)
+
+
+def test_requests_that_were_not_looked_at_are_claimed_nothing_of() -> None:
+    text = render_markdown(replace(samples.threshold(), within="model ~ gpt-*"))
+    assert "**looked at only** `model ~ gpt-*`" in text
+    assert "Every other such request is proved unchanged" in text
+    text = render_markdown(replace(samples.no_op(), within="model ~ gpt-*"))
+    assert "no such request changes (proved)" in text
+    assert "**looked at only** `model ~ gpt-*`" in text
 
 
 def test_a_failure(snapshot: SnapshotAssertion) -> None:

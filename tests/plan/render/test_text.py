@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -75,6 +76,16 @@ def test_an_incomplete_analysis_claims_nothing() -> None:
         text = render_text(plan, width=80, colour=False)
         assert text.count("INCOMPLETE") == 2
         assert "proved" not in text
+
+
+def test_requests_that_were_not_looked_at_are_claimed_nothing_of() -> None:
+    plan = replace(samples.threshold(), within="model ~ gpt-*")
+    text = render_text(plan, width=80, colour=False)
+    assert "Looked at only: model ~ gpt-*" in text
+    assert "Every other such request is proved unchanged" in text
+    text = render_text(replace(samples.no_op(), within="model ~ gpt-*"), width=80, colour=False)
+    assert "No such request changes (proved)" in text
+    assert "3 edits change no such request (proved)" in text
 
 
 def test_a_command_of_several_lines_is_one_command() -> None:

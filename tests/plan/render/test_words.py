@@ -35,6 +35,7 @@ from tests.plan.samples import NO_ROUTE, asked, balanced, denied, moved, region,
         (routed(balanced(("a", "1/2"), ("b", "1/2"), balance="round_robin")), "(a | b)"),
         (routed(balanced(("a", "1/2"), ("b", "1/2"), balance="least_cost")), "(a | b, least cost)"),
         (routed(balanced(("a", "1"), ("b", "1"), balance="priority")), "a ▸ b"),
+        (routed(replace(asked("a"), bare=True)), "a (the name after its prefix)"),
         (denied(), "denied 403"),
         (NO_ROUTE, "no route"),
         (Outcome("unservable"), "no target can serve it"),
@@ -160,6 +161,7 @@ def test_small_words() -> None:
     assert [listed(parts) for parts in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == ["", "a", "a and b", "a, b and c"]
     assert side_words(side("main", "3f1c2ab9d0")) == "main@3f1c2ab"
     assert side_words(side("3f1c2ab9", "3f1c2ab9d0")) == "3f1c2ab9"
+    assert side_words(replace(side("main"), absent=True)) == "main (no spec)"
     assert side_words(side("working tree")) == "working tree"
 
 
