@@ -25,7 +25,7 @@ from ccx.plan.replay.result import MOVING, OTHERS, Cost, Flow, Group, Replay, Sk
 from ccx.routing.table import RoutingTable
 
 KEPT: Final = 50_000
-NAMES: Final = 5_000
+NAMES: Final = 1_000
 
 _Key = tuple[Request, int, int, int]
 _FlowKey = tuple[Outcome, Outcome, str | None, str | None]
