@@ -4,15 +4,18 @@ Law: everything is an argument. Counters come through a `StateView`, randomness 
 clock or keeps anything. The first of an order is the balanced choice; the rest are where the request goes if that one
 fails, and they are spread too, so that a dead target's load does not fall on a single neighbour.
 
-`least_latency` and `least_cost` keep the order as written: the figures they would need do not exist yet.
+Affinity comes before balance: with a key to go by, a step's targets are in that key's own order on every replica, and
+who is left out of the step by the caller (for its health) leaves its keys to their second choice.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from fractions import Fraction
 from typing import Protocol, TypeVar, assert_never
 
+from ccx.routing.affinity import rendezvous
 from ccx.routing.decide import Choice, Step
 from ccx.routing.table import Channel, RoutingTable
 
@@ -32,13 +35,33 @@ class StateView(Protocol):
         """The next index by smooth weighted round robin over these weights."""
 
 
-def order(step: Step, *, view: StateView, rng: Callable[[], float]) -> tuple[Choice, ...]:
-    """The step's targets in the order to ask them. `rng` gives numbers in [0, 1). Takes a turn: call once per use."""
+Costs = Callable[[Choice], Decimal | None]
+Latencies = Callable[[Choice], float]
+
+
+def order(
+    step: Step,
+    *,
+    view: StateView,
+    rng: Callable[[], float],
+    key: bytes | None = None,
+    costs: Costs = lambda _: None,
+    latencies: Latencies = lambda _: 0.0,
+) -> tuple[Choice, ...]:
+    """The step's targets in the order to ask them. Takes a turn: call once per use.
+
+    `rng` gives numbers in [0, 1). `key` is what the request has affinity by, None if the step has none or nothing to go
+    by. `costs` are what the request would cost at a target, in USD, None where that is not known; `latencies` how many
+    seconds a target takes to begin an answer, 0 where that is not known, so that it is found out.
+    """
     choices = step.choices
     if len(choices) < 2:
         return choices
+    if key is not None:
+        weighed = step.balance not in ("priority", "round_robin")
+        return rendezvous(key, [(c, _name(c), c.weight if weighed else 1) for c in choices])
     match step.balance:
-        case "priority" | "least_latency" | "least_cost":
+        case "priority":
             return choices
         case "round_robin":
             return tuple(_rotated(choices, view.turn(step.id)))
@@ -50,8 +73,38 @@ def order(step: Step, *, view: StateView, rng: Callable[[], float]) -> tuple[Cho
         case "least_connections":
             loads = [Fraction(view.inflight(choice.channel.name), choice.weight) for choice in choices]
             return tuple(_lightest(choices, loads, turn=view.turn(step.id)))
+        case "least_latency":
+            return _quickest(choices, view=view, rng=rng, latencies=latencies)
+        case "least_cost":
+            return _cheapest(choices, costs, turn=view.turn(step.id))
         case _:
             assert_never(step.balance)
+
+
+def _name(choice: Choice) -> str:
+    """Tells targets of one step apart, for good: a channel may be in it twice, for two models."""
+    return f"{choice.channel.name}/{choice.model or ''}"
+
+
+def _quickest(
+    choices: tuple[Choice, ...], *, view: StateView, rng: Callable[[], float], latencies: Latencies
+) -> tuple[Choice, ...]:
+    """The better of two drawn by chance comes first: nearly as good as the best of all, and without everybody running
+    to the same one. What counts is the time a new request would wait: the latency, for each request under way."""
+    scores = [latencies(c) * (view.inflight(c.channel.name) + 1) / c.weight for c in choices]
+    drawn = _drawn(list(range(len(choices))), [1] * len(choices), rng=rng)
+    one, other, rest = drawn[0], drawn[1], drawn[2:]
+    if scores[other] < scores[one]:
+        one, other = other, one
+    return tuple(choices[place] for place in (one, *sorted((other, *rest), key=lambda place: scores[place])))
+
+
+def _cheapest(choices: tuple[Choice, ...], costs: Costs, *, turn: int) -> tuple[Choice, ...]:
+    """By cost; equals take turns, and what has no known price comes last, as written."""
+    found = [costs(choice) for choice in choices]
+    priced = [(cost, choice) for cost, choice in zip(found, choices, strict=True) if cost is not None]
+    known = _lightest([c for _, c in priced], [Fraction(cost) for cost, _ in priced], turn=turn) if priced else []
+    return (*known, *(choice for choice, cost in zip(choices, found, strict=True) if cost is None))
 
 
 def pick_key(channel: Channel, keys: Sequence[tuple[str, int]], *, view: StateView) -> tuple[int, ...]:

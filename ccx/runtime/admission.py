@@ -41,6 +41,7 @@ HOP_BY_HOP = frozenset(
     },
 )
 CREDENTIALS = (b"x-api-key", b"authorization", b"x-goog-api-key", b"api-key")
+SESSION = b"x-ccx-session"
 FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-real-ip")
 _READ = frozenset(
     {
@@ -52,6 +53,7 @@ _READ = frozenset(
         b"expect",
         b"host",
         b"origin",
+        SESSION,
         *FORWARDED,
     },
 )

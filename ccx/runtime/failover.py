@@ -78,7 +78,7 @@ async def serve_from_upstreams(
     """
     live = request.live
     now = asyncio.get_running_loop().time
-    selector = Selector(live, state=state, health=health, now=now)
+    selector = Selector(request, state=state, health=health, now=now)
     steps = selector.steps(decision.steps)
     if not steps:
         raise GatewayError(503, "overloaded", f"Every target of route {route.name!r} is drained for the moment.")
@@ -162,6 +162,7 @@ class _Attempts:
                 outcome, status, wait = found.failure, found.status, found.retry_after
                 return found
             status = found.status
+            self.selector.began(choice, time.perf_counter() - begun)
             if held.ticket is not None and held.ticket.probe:
                 # It has begun to answer: nobody need wait for the end of a long stream. What follows counts anew.
                 self.health.leave(held, "passed", now=clock())
@@ -180,6 +181,8 @@ class _Attempts:
             return Failure(outcome, str(error), status=None)
         finally:
             self.state.end(channel, print_)
+            if exchange.input_tokens is not None:
+                self.state.prompted(channel, exchange.input_tokens, exchange.cache_read_tokens or 0)
             verdict, cause = verdict_of(outcome)
             self.health.leave(held, verdict, now=clock(), cause=cause, wait=wait)
             seconds = time.perf_counter() - begun

@@ -18,6 +18,7 @@ from ccx.errors import SecretError
 from ccx.protocols.names import Protocol
 from ccx.routing.decide import Decider
 from ccx.routing.facts import Facts
+from ccx.routing.prices import PriceList
 from ccx.routing.table import Channel, Client, Pairs, RoutingTable
 from ccx.secrets import SecretRef, fingerprint, read_file, resolve
 from ccx.upstream.credentials import auth_headers
@@ -75,6 +76,7 @@ class Live:
     digest: str
     number: int
     decider: Decider
+    prices: PriceList
     upstreams: Mapping[str, Upstream]
     clients: Mapping[bytes, Client]
     admin_key: bytes | None
@@ -132,6 +134,7 @@ def prepare(
         digest=digest,
         number=previous.number + 1 if previous else 1,
         decider=Decider(table),
+        prices=PriceList(table),
         upstreams=upstreams,
         clients={bytes.fromhex(key): client for client in table.clients for key in client.keys},
         admin_key=hashlib.sha256(admin.encode()).digest() if admin is not None else None,

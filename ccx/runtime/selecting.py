@@ -8,19 +8,30 @@ promoted goes first. Whether and how often is not decided here: that is the sche
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from decimal import Decimal
+from typing import Final, assert_never
 
+from ccx.catalog.models import charge
+from ccx.protocols.body import Body
+from ccx.protocols.session import prompt_prefix, session_id
 from ccx.routing.decide import Choice, Step
 from ccx.routing.select import order, pick_key
-from ccx.routing.table import Breaker, RoutingTable
-from ccx.runtime.live import Live
+from ccx.routing.table import Affinity, Breaker, RoutingTable
+from ccx.runtime.admission import SESSION
+from ccx.runtime.understand import Request
 from ccx.state import breaker
 from ccx.state.health import Care, Cause, Health, TargetId
 from ccx.state.memory import MemoryState
 from ccx.telemetry.exchange import OK
 from ccx.upstream.outcome import REMEDIES
+
+BYTES_A_TOKEN: Final = 4
+USUAL_ANSWER: Final = 500
+"""Tokens. Only the order of costs matters, and that hangs little on it."""
 
 _CAUSES: Mapping[str, Cause] = {"rate_limit": "rate_limit", "auth": "auth", "quota": "quota"}
 
@@ -30,14 +41,15 @@ class Selector:
 
     def __init__(
         self,
-        live: Live,
+        request: Request,
         *,
         state: MemoryState,
         health: Health,
         now: Callable[[], float],
         rng: Callable[[], float] = random.random,
     ) -> None:
-        self._live = live
+        self._request = request
+        self._live = request.live
         self._state = state
         self._health = health
         self._now = now
@@ -65,7 +77,14 @@ class Selector:
 
     def arranged(self, step: Step) -> tuple[Choice, ...]:
         """The targets of a step in the order to ask them. A target that has just come back has its turn less often."""
-        choices = order(step, view=self._state, rng=self._rng)
+        choices = order(
+            step,
+            view=self._state,
+            rng=self._rng,
+            key=affinity_key(self._request, step.affinity) if step.affinity != "none" else None,
+            costs=self._cost,
+            latencies=self._latency,
+        )
         if len(choices) < 2 or step.balance == "priority" or self._health.well(choices[0].channel.name):
             return choices
         now, first = self._now(), choices[0]
@@ -94,6 +113,27 @@ class Selector:
         fingerprint = upstream.keys[key].fingerprint if key is not None else None
         return TargetId(choice.channel.name, choice.surface.protocol.value, fingerprint)
 
+    def began(self, choice: Choice, seconds: float) -> None:
+        """A target took so long to begin its answer."""
+        self._state.began(self._latency_id(choice), seconds, self._now())
+
+    def _latency(self, choice: Choice) -> float:
+        return self._state.latency(self._latency_id(choice), self._now())
+
+    def _latency_id(self, choice: Choice) -> str:
+        # An answer that is not streamed begins when it is whole: the two are never compared.
+        return f"{choice.channel.name}/{choice.surface.protocol}/{'stream' if self._request.facts.stream else 'whole'}"
+
+    def _cost(self, choice: Choice) -> Decimal | None:
+        """What the request would cost there at list price, with an answer of usual length."""
+        facts = self._request.facts
+        prompt = facts.input_tokens if facts.input_tokens is not None else len(self._request.body.raw) // BYTES_A_TOKEN
+        price = self._live.prices.price(choice.channel.name, choice.model, prompt=prompt)
+        if price is None:
+            return None
+        cached = int(prompt * self._state.cached_share(choice.channel.name))
+        return charge(price, input_tokens=prompt, output_tokens=USUAL_ANSWER, cache_read_tokens=cached)
+
     def _targets(self, choice: Choice) -> list[TargetId]:
         keys = self._live.upstreams[choice.channel.name].keys
         return [self.target(choice, place) for place in range(len(keys))] or [self.target(choice, None)]
@@ -110,6 +150,30 @@ class Selector:
     def _ends(self, choice: Choice, now: float) -> float:
         found = (self._health.trouble(target, now) for target in self._targets(choice))
         return min((trouble.until for trouble in found if trouble is not None), default=now)
+
+
+def affinity_key(request: Request, affinity: Affinity) -> bytes | None:
+    """What keeps a request with its like: a digest, so that no id of a client's is kept; None if there is nothing."""
+    body = request.body if isinstance(request.body, Body) else None
+    match affinity:
+        case "none":
+            return None
+        case "client":
+            found = request.client.name if request.client is not None else None
+        case "session":
+            sent = (*request.inbound.forward, (SESSION, request.inbound.read.get(SESSION, b"")))
+            headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in sent}
+            found = session_id(request.endpoint.protocol, headers, body)
+            if found is None and body is not None:
+                return prompt_prefix(request.endpoint.protocol, body)
+        case "prefix":
+            return prompt_prefix(request.endpoint.protocol, body) if body is not None else None
+        case _:
+            assert_never(affinity)
+    if found is None:
+        return None
+    owner = request.client.name if request.client is not None else ""
+    return hashlib.blake2b(f"{owner}\0{found}".encode("utf-8", "surrogateescape"), digest_size=16).digest()
 
 
 def verdict_of(outcome: str) -> tuple[breaker.Verdict, Cause | None]:

@@ -43,13 +43,6 @@ PENDING: Final[tuple[Pending, ...]] = (
     Pending(("channels", "*", "keys", "limits"), "limits of keys", "nothing is limited"),
     Pending(("channels", "*", "keys", "*", "limits"), "limits of keys", "nothing is limited"),
     Pending(("routes", "*", "cache"), "the answer cache", "every request goes upstream"),
-    Pending(("routes", "*", "to", "*", "affinity"), "affinity", "each request is balanced by itself", _on),
-    Pending(
-        ("routes", "*", "to", "*", "balance"),
-        "balancing by latency or cost",
-        "targets are tried in the order written",
-        lambda value: value in ("least_latency", "least_cost"),
-    ),
     Pending(("state", "redis"), "shared state in Redis", "each process keeps its own in memory"),
     Pending(("server", "rollback"), "automatic rollback", "a new table stays until the next"),
     Pending(("telemetry", "traces"), "traces", "none are sent"),

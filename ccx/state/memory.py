@@ -1,4 +1,4 @@
-"""Counters of one process: requests under way, and whose turn it is.
+"""Counters of one process: requests under way, whose turn it is, and how long targets take to begin an answer.
 
 Law: kept by stable ids, so that they survive a swap of the table, and bounded: what no table names any more is dropped,
 and turns beyond `TURNS_KEPT` forget the one unused for longest, which costs no more than a cycle begun anew. Requests
@@ -10,15 +10,21 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from collections.abc import Collection
 
+from ccx.state.latency import PeakEwma
+
 TURNS_KEPT = 10_000
+LATEST = 0.1
+"""What the latest prompt counts for in the share that is cached."""
 
 
 class MemoryState:
     """What balancing looks at (`ccx.routing.select.StateView`)."""
 
-    __slots__ = ("_inflight", "_smooth", "_turns")
+    __slots__ = ("_cached", "_inflight", "_latencies", "_smooth", "_turns")
 
     def __init__(self) -> None:
+        self._latencies: dict[str, PeakEwma] = {}
+        self._cached: dict[str, float] = {}
         self._inflight: Counter[str] = Counter()
         self._turns: OrderedDict[str, int] = OrderedDict()
         self._smooth: OrderedDict[tuple[str, tuple[int, ...]], list[int]] = OrderedDict()
@@ -38,6 +44,29 @@ class MemoryState:
     def inflight(self, id: str, /) -> int:  # noqa: A002  # positional only: an id is what it is
         """Requests under way at a channel, or with a key as `channel/fingerprint`."""
         return self._inflight.get(id, 0)
+
+    def began(self, id: str, seconds: float, now: float, /) -> None:  # noqa: A002  # likewise
+        """A target took so long to begin its answer."""
+        known = self._latencies.get(id)
+        if known is None:
+            self._latencies[id] = PeakEwma(seconds, now)
+        else:
+            known.add(seconds, now)
+
+    def latency(self, id: str, now: float, /) -> float:  # noqa: A002  # likewise
+        """How long a target takes to begin its answer, in seconds; 0 where nothing is known of late."""
+        known = self._latencies.get(id)
+        return known.value(now) if known is not None else 0.0
+
+    def prompted(self, channel: str, tokens: int, cached: int, /) -> None:
+        """A prompt of so many tokens was answered, of which so many came from the provider's cache."""
+        if tokens > 0:
+            share = min(1.0, cached / tokens)
+            self._cached[channel] = self._cached.get(channel, share) * (1 - LATEST) + share * LATEST
+
+    def cached_share(self, channel: str, /) -> float:
+        """The share of prompts that a channel's cache has had of late, 0 to 1."""
+        return self._cached.get(channel, 0.0)
 
     def turn(self, id: str, /) -> int:  # noqa: A002  # likewise
         """0, 1, 2, ... : one more with each call."""
@@ -74,12 +103,14 @@ class MemoryState:
         def kept(id_: str) -> bool:
             return id_.partition("#")[0].partition("/")[0] in names
 
+        self._cached = {channel: share for channel, share in self._cached.items() if channel in names}
+        self._latencies = {id_: known for id_, known in self._latencies.items() if kept(id_)}
         self._turns = OrderedDict((id_, turn) for id_, turn in self._turns.items() if kept(id_))
         self._smooth = OrderedDict((key, value) for key, value in self._smooth.items() if kept(key[0]))
 
     def __len__(self) -> int:
         """How many entries there are."""
-        return len(self._inflight) + len(self._turns) + len(self._smooth)
+        return len(self._inflight) + len(self._latencies) + len(self._cached) + len(self._turns) + len(self._smooth)
 
     def _less(self, id_: str) -> None:
         left = self._inflight[id_] - 1

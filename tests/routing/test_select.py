@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from decimal import Decimal
 from fractions import Fraction
 from typing import cast
 
@@ -45,11 +46,57 @@ def test_every_order_is_a_permutation(balance: Balance, shares: list[int], turns
         assert sorted(names(order(one, view=view, rng=rng.random))) == sorted(names(one.choices))
 
 
-@pytest.mark.parametrize("balance", ["priority", "least_latency", "least_cost"])
-def test_priority_is_as_written(balance: Balance) -> None:
+def test_priority_is_as_written() -> None:
     view = MemoryState()
-    assert [names(order(step(balance, [1, 9, 1]), view=view, rng=never)) for _ in range(3)] == ["abc"] * 3
+    assert [names(order(step("priority", [1, 9, 1]), view=view, rng=never)) for _ in range(3)] == ["abc"] * 3
     assert len(view) == 0
+
+
+def test_the_cheapest_comes_first_and_what_has_no_price_last() -> None:
+    costs = {"a": None, "b": Decimal("0.3"), "c": Decimal("0.1"), "d": Decimal("0.1")}
+    one, view = step("least_cost", [1, 1, 1, 1]), MemoryState()
+    found = [names(order(one, view=view, rng=never, costs=lambda c: costs[c.channel.name])) for _ in range(3)]
+    assert found == ["cdba", "dcba", "cdba"]
+
+
+def test_of_two_drawn_the_quicker_comes_first() -> None:
+    figures = {"a": 0.9, "b": 0.1, "c": 0.5}
+    one, view = step("least_latency", [1, 1, 1]), MemoryState()
+    rng = random.Random(3)
+    firsts = Counter(
+        names(order(one, view=view, rng=rng.random, latencies=lambda c: figures[c.channel.name]))[0]
+        for _ in range(3000)
+    )
+    assert firsts["a"] == 0  # of any two, the other is better
+    assert abs(firsts["b"] / 3000 - 2 / 3) < 0.05
+    assert abs(firsts["c"] / 3000 - 1 / 3) < 0.05
+
+
+def test_requests_under_way_count_as_waiting_time() -> None:
+    one, view = step("least_latency", [1, 1]), MemoryState()
+    for _ in range(9):
+        view.begin("a")
+    found = {names(order(one, view=view, rng=random.Random(n).random, latencies=lambda _: 0.2)) for n in range(20)}
+    assert found == {"ba"}
+
+
+@given(st.sampled_from(BALANCES), weights, st.binary(max_size=20))
+def test_a_key_is_always_sent_the_same_way(balance: Balance, shares: list[int], key: bytes) -> None:
+    one, view = step(balance, shares), MemoryState()
+    found = {names(order(one, view=view, rng=never, key=key)) for _ in range(3)}
+    assert len(found) == 1
+    assert len(view) == 0
+    gone = next(iter(found))[0]
+    left = Step(tuple(c for c in one.choices if c.channel.name != gone), balance, "session", one.id)
+    assert names(order(left, view=view, rng=never, key=key)) == next(iter(found))[1:]
+
+
+def test_keys_are_shared_by_weight_where_weights_mean_something() -> None:
+    view = MemoryState()
+    for balance, expected in (("weighted", 0.25), ("round_robin", 0.5)):
+        one = step(cast(Balance, balance), [1, 3])
+        firsts = Counter(names(order(one, view=view, rng=never, key=str(n).encode()))[0] for n in range(4000))
+        assert abs(firsts["a"] / 4000 - expected) < 0.03
 
 
 def test_round_robin_takes_turns_and_rotates_its_fallback() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import json
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from ccx.routing.affinity import rendezvous
 from ccx.state.health import Override
 from tests.faults import Action, Drip, Drop, FaultUpstream, Reply, Sse, Stall
 from tests.gateway import Running, running
@@ -181,3 +183,52 @@ async def test_a_balanced_group_shares_over_those_that_are_well(tmp_path: Path) 
         answers = [await ask(gw) for _ in range(12)]
         assert all(answer.status_code == 200 for answer in answers)
         assert len(first.requests) == 2
+
+
+AFFINE = "[{balance: round_robin, affinity: AFFINITY, targets: [first, second]}]"
+
+
+async def where(gw: Running, headers: dict[str, str], *, text: str = "hi") -> str:
+    asked = {**ASK, "messages": [{"role": "user", "content": text}]}
+    response = await gw.client.post("/v1/messages", json=asked, headers=headers)
+    return channels(response).partition(":")[0]
+
+
+async def test_a_session_stays_where_it_is(tmp_path: Path) -> None:
+    async with pair([GOOD], tmp_path, to=AFFINE.replace("AFFINITY", "session")) as (gw, _):
+        found = {n: {await where(gw, {"x-ccx-session": f"s{n}"}) for _ in range(3)} for n in range(12)}
+        assert all(len(channels) == 1 for channels in found.values())
+        assert {channel for channels in found.values() for channel in channels} == {"first", "second"}
+        # Without an id, what the prompt begins with stands for it.
+        assert len({await where(gw, {}, text="the same words") for _ in range(4)}) == 1
+
+
+async def test_a_session_leaves_a_target_in_trouble_and_returns(tmp_path: Path) -> None:
+    async with pair([BAD, BAD, GOOD], tmp_path, to=AFFINE.replace("AFFINITY", "session")) as (gw, first):
+        mine = next(n for n in range(50) if belongs_to_first(n))
+        assert [await where(gw, {"x-ccx-session": f"s{mine}"}) for _ in range(2)] == ["first", "first"]
+        assert await where(gw, {"x-ccx-session": f"s{mine}"}) == "second"
+        asked = len(first.requests)
+        await asyncio.sleep(0.2)
+        assert await where(gw, {"x-ccx-session": f"s{mine}"}) == "first"
+        assert len(first.requests) == asked + 1
+
+
+def belongs_to_first(number: int) -> bool:
+    """Whether this session belongs to the first target, by the hash itself."""
+    key = hashlib.blake2b(f"\0s{number}".encode(), digest_size=16).digest()
+    return rendezvous(key, [("first", "first/m", 1), ("second", "second/m", 1)])[0] == "first"
+
+
+async def test_by_prefix_conversations_that_begin_alike_meet(tmp_path: Path) -> None:
+    async with pair([GOOD], tmp_path, to=AFFINE.replace("AFFINITY", "prefix")) as (gw, _):
+        assert len({await where(gw, {"x-ccx-session": f"s{n}"}, text="one prompt") for n in range(6)}) == 1
+        assert len({await where(gw, {}, text=f"prompt {n}") for n in range(16)}) == 2
+
+
+async def test_the_quicker_target_gets_the_requests(tmp_path: Path) -> None:
+    slow = Drip(GOOD.raw(), step=200, pause=0.05)
+    async with pair([slow], tmp_path, to="[{balance: least_latency, targets: [first, second]}]") as (gw, first):
+        for _ in range(20):
+            assert (await ask(gw)).status_code == 200
+        assert len(first.requests) <= 2

@@ -74,3 +74,28 @@ def test_turns_are_bounded_and_forget_the_longest_unused(monkeypatch: pytest.Mon
     assert len(state) == 6
     assert state.turn("a") == 2, "used lately"
     assert state.turn("b") == 0, "forgotten"
+
+
+def test_a_slow_answer_counts_at_once_and_is_forgiven_slowly() -> None:
+    state = MemoryState()
+    assert state.latency("a/chat/stream", 0.0) == 0.0
+    state.began("a/chat/stream", 0.2, 0.0)
+    state.began("a/chat/stream", 2.0, 1.0)
+    assert state.latency("a/chat/stream", 1.0) == 2.0
+    state.began("a/chat/stream", 0.2, 2.0)
+    assert 1.7 < state.latency("a/chat/stream", 2.0) < 1.9
+    assert state.latency("a/chat/stream", 60.0) < 0.01  # long unused: to be tried again
+    state.retain({"b"})
+    assert state.latency("a/chat/stream", 60.0) == 0.0
+
+
+def test_the_cached_share_follows_the_latest_prompts() -> None:
+    state = MemoryState()
+    assert state.cached_share("a") == 0.0
+    state.prompted("a", 1000, 500)
+    assert state.cached_share("a") == 0.5
+    state.prompted("a", 0, 0)
+    state.prompted("a", 1000, 5000)
+    assert 0.5 < state.cached_share("a") < 0.6
+    state.retain(())
+    assert len(state) == 0
