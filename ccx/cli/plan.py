@@ -26,7 +26,7 @@ from ccx.plan.guards import ANY, GUARDS, forbidden
 from ccx.plan.model import Plan
 from ccx.plan.replay.formats import LogFormat
 from ccx.plan.replay.result import Replay
-from ccx.plan.revisions import Comparison, Revision, Version, comparison, versions
+from ccx.plan.revisions import Comparison, File, Revision, Version, comparison, versions
 from ccx.routing.compile import compile_spec
 from ccx.routing.compile_conditions import compile_when
 from ccx.routing.conditions import ALWAYS, Condition
@@ -39,6 +39,7 @@ from ccx.spec.validate import extended
 app = typer.Typer()
 
 DEFAULT_SPEC: Final = Path("ccx.yaml")
+UNCOVERED: Final = "uncovered"
 _ENDINGS: Final = {".json": "json", ".md": "markdown", ".html": "html"}
 
 
@@ -65,7 +66,7 @@ def plan_(
     detailed: Annotated[bool, typer.Option("--detailed-exitcode", help="Exit 2 where there are changes.")] = False,
     forbid: Annotated[
         list[str] | None,
-        typer.Option(metavar="KIND[,KIND]", help=f"Fail on: {', '.join(GUARDS)}, {ANY}. Repeatable."),
+        typer.Option(metavar="KIND[,KIND]", help=f"Fail on: {', '.join((*GUARDS, ANY, UNCOVERED))}. Repeatable."),
     ] = None,
     within: Annotated[
         str | None, typer.Option(metavar="CONDITION", help="Only such requests: model=claude-*,client=team-a.")
@@ -83,6 +84,9 @@ def plan_(
         list[str] | None,
         typer.Option(metavar="LOG", help="Replay a request log through both sides, as ccx replay does; repeatable."),
     ] = None,
+    cover_changes: Annotated[
+        bool, typer.Option("--cover-changes", help="Name the changed requests that no test of the new spec asks about.")
+    ] = False,
     log_format: Annotated[
         Literal["ccx", "litellm", "csv"] | None, typer.Option(help="Format of the logs. Default: told by their lines.")
     ] = None,
@@ -94,6 +98,8 @@ def plan_(
     destinations = _destinations(output or ["text"])
     kinds = _kinds(forbid or [])
     asked = comparison(first, second, spec=spec, usual=DEFAULT_SPEC)
+    if against is not None and (cover_changes or UNCOVERED in kinds):
+        raise UsageError("a gateway brings no tests", hint="leave --against out: ccx plan --cover-changes")
     condition = _within(within) if within is not None else ALWAYS
     budget = Budget(max_states, _expired(timeout))
     sides = _against(against, first, second, asked, admin_key_env) if against is not None else _sides(asked)
@@ -103,7 +109,9 @@ def plan_(
         one.write(rendered(found, one, traffic=traffic))
     if all(one.file is not None for one in destinations):
         typer.echo(_summary(found), err=True)
-    refused = forbidden(found, kinds)
+    refused = [*forbidden(found, kinds)]
+    if cover_changes or UNCOVERED in kinds:
+        refused += _uncovered(found, asked, forbid=UNCOVERED in kinds, err=any(_for_programs(o) for o in destinations))
     for line in refused:
         typer.echo(f"ccx: forbidden: {line}", err=True)
     raise typer.Exit(_exit(found, refused=bool(refused), detailed=detailed))
@@ -139,6 +147,34 @@ def _against(
     remote = Remote(url, key=admin_key(admin_key_env, os.environ))
     _, said = _sides(Comparison(asked.spec, one, one))
     return live(remote), said
+
+
+def _for_programs(destination: Wanted) -> bool:
+    """Whether a document goes to standard output, where nothing else may stand beside it."""
+    return destination.file is None and destination.format != "text"
+
+
+def _uncovered(found: Plan, asked: Comparison, *, forbid: bool, err: bool) -> list[str]:
+    """Tell which changed requests no test asks about. What is forbidden of it."""
+    from ccx.testing.changes import told, uncovered  # noqa: PLC0415 - only where it is asked for
+    from ccx.testing.promises import gather  # noqa: PLC0415 - likewise
+
+    with versions(asked) as (_, new):
+        if new.loaded is None:
+            return []  # there is no new spec, and so there are no tests
+        path = asked.new.path if isinstance(asked.new, File) else asked.spec
+        promises = gather(path, read=new.read, names=new.names)
+    for suite in promises.suites:
+        if suite.suite is None:
+            shown = render_findings(suite.diagnostics, excerpts=suite.excerpts, colour=sys.stderr.isatty())
+            typer.echo(shown.rstrip("\n"), err=True)
+            raise typer.Exit(Exit.FINDINGS)
+    bare = uncovered([(one.id, one.change) for one in found.moved], promises)
+    more = sum(one.change.more for one in found.moved)
+    if found.moved:
+        typer.echo("\n".join(["", *told(bare, more=more)]), err=err)
+    count = len(bare) + more
+    return [f"{UNCOVERED}: {count} changed regions without a test"] if forbid and count else []
 
 
 def _replayed(sides: tuple[Compared, Compared], logs: Sequence[str], log_format: LogFormat | None) -> Replay:
@@ -182,7 +218,7 @@ def _destinations(texts: Sequence[str]) -> list[Wanted]:
 
 
 def _kinds(texts: Sequence[str]) -> list[str]:
-    legal = (*GUARDS, ANY)
+    legal = (*GUARDS, ANY, UNCOVERED)
     kinds = [kind.strip() for text in texts for kind in text.split(",") if kind.strip()]
     for kind in kinds:
         if kind not in legal:

@@ -16,6 +16,7 @@ from typing import assert_never
 
 from ccx.errors import UsageError
 from ccx.plan.git import Repository, RevisionError
+from ccx.spec.source import DISK, Names, Read, read_file
 from ccx.spec.validate import Loaded, load
 
 WORKING_TREE = "working tree"
@@ -62,11 +63,14 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One side as read. `loaded` is None where there is no such spec; `revision` is the whole id of a commit."""
+    """One side as read. `loaded` is None where there is no such spec; `revision` is the whole id of a commit. More
+    files of that side are had from `read` and `names`, while `versions` is open."""
 
     name: str
     revision: str | None
     loaded: Loaded | None
+    read: Read = read_file
+    names: Names = DISK
 
 
 def comparison(first: str | None, second: str | None, *, spec: Path | None, usual: Path) -> Comparison:
@@ -146,4 +150,6 @@ def _read(where: Where, spec: Path, repository: Repository | None) -> Version:
         case _:
             assert_never(where)
     tree = repository.tree(commit, entry=spec)
-    return Version(commit.name, commit.id, load(spec, read=tree.read, names=tree) if tree.there else None)
+    return Version(
+        commit.name, commit.id, load(spec, read=tree.read, names=tree) if tree.there else None, tree.read, tree
+    )

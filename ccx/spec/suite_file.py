@@ -6,7 +6,6 @@ looked up in the spec's own document, so that a test file and a test in the spec
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +18,11 @@ from ccx.spec.inline import find_secrets
 from ccx.spec.locations import Locations, Tree
 from ccx.spec.merge import version_of
 from ccx.spec.shape import check_suite_shape
-from ccx.spec.source import Closure, Read, read_closure, read_file
+from ccx.spec.source import DISK, Closure, Names, Read, read_closure, read_file
 from ccx.spec.suite import Suite
 from ccx.spec.suite_references import check_suite
 from ccx.spec.validate import Loaded
-from ccx.spec.view import entries, items, text, under
+from ccx.spec.view import items, text, under
 
 ENDING: Final = ".test.yaml"
 _OF_TESTS: Final = ("tests", "invariants")
@@ -40,25 +39,31 @@ class LoadedSuite:
     excerpts: Excerpts
 
 
-def beside(spec: Path) -> tuple[Path, ...]:
+def beside(spec: Path, *, read: Read = read_file, names: Names = DISK) -> tuple[Path, ...]:
     """The test files in the spec's folder that name this spec, in the order of their names."""
-    folder = spec.parent
-    found = sorted(path for path in folder.glob(f"*{ENDING}") if path.is_file())
-    real = os.path.realpath(spec)
-    return tuple(path for path in found if (named := spec_of(path)) is not None and os.path.realpath(named) == real)
+    real = names.real(spec)
+    found: list[Path] = []
+    for path in names.find(f"*{ENDING}", real.parent):
+        named = spec_of(path, read=read, names=names)
+        if named is not None and names.real(named) == real:
+            shown = spec.parent / path.name
+            found.append(shown if names.real(shown) == path else path)
+    return tuple(found)
 
 
-def spec_of(path: Path, *, read: Read = read_file) -> Path | None:
+def spec_of(path: Path, *, read: Read = read_file, names: Names = DISK) -> Path | None:
     """The spec that a test file names; None where it cannot be told."""
-    closure = read_closure(path, read=read)
+    closure = read_closure(path, read=read, names=names)
     named = text(under(closure.sources[-1].tree, "spec")) if closure.sources else None
     return path.parent / named if named and "\0" not in named else None
 
 
-def load_suite(path: Path, spec: Loaded, *, known: Collection[str] = (), read: Read = read_file) -> LoadedSuite:
+def load_suite(
+    path: Path, spec: Loaded, *, known: Collection[str] = (), read: Read = read_file, names: Names = DISK
+) -> LoadedSuite:
     """Load a file of tests about a loaded spec. `known` are names of tests in further files, which are not to be used
     again."""
-    closure = read_closure(path, read=read)
+    closure = read_closure(path, read=read, names=names)
     name = closure.entry
     source = closure.sources[-1] if closure.sources else None
     root = source.tree if source is not None else None
@@ -114,8 +119,3 @@ def _references(root: Tree, spec: Loaded, *, known: Collection[str], wrong: Coll
 def names_of(root: Tree | None) -> tuple[str, ...]:
     """The names of a document's tests."""
     return tuple(name for test in items(under(root, "tests")) if (name := text(under(test, "name"))) is not None)
-
-
-def has_tests(root: Tree | None) -> bool:
-    """Whether a document states anything about itself."""
-    return any(items(under(root, section)) for section in _OF_TESTS) or bool(entries(under(root, "coverage")))

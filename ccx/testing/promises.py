@@ -9,6 +9,7 @@ from pathlib import Path
 from ccx.routing.compile import Compiled, compile_spec
 from ccx.spec.diagnostics import has_errors
 from ccx.spec.locations import Locations
+from ccx.spec.source import DISK, Names, Read, read_file
 from ccx.spec.suite import Floors, Invariant, RoutingTest
 from ccx.spec.suite_file import LoadedSuite, beside, load_suite, names_of
 from ccx.spec.validate import Loaded, extended, load
@@ -34,9 +35,10 @@ class Promises:
         return self.compiled is not None and all(suite.suite is not None for suite in self.suites)
 
 
-def gather(spec: Path, files: Sequence[Path] | None = None) -> Promises:
-    """Read a spec and its tests: its own, and those of `files`; by default of every file beside it that names it."""
-    loaded = load(spec)
+def gather(spec: Path, files: Sequence[Path] | None = None, *, read: Read = read_file, names: Names = DISK) -> Promises:
+    """Read a spec and its tests: its own, and those of `files`; by default of every file beside it that names it.
+    `names` and `read` are where files come from."""
+    loaded = load(spec, read=read, names=names)
     compiled = compile_spec(loaded.spec, locations=loaded.locations) if loaded.spec is not None else None
     if compiled is not None:
         loaded = extended(loaded, compiled.diagnostics)
@@ -50,8 +52,8 @@ def gather(spec: Path, files: Sequence[Path] | None = None) -> Promises:
         _raise(floors, loaded.spec.coverage)
     suites: list[LoadedSuite] = []
     known: list[str] = []
-    for path in beside(spec) if files is None else files:
-        suite = load_suite(path, loaded, known=known)
+    for path in beside(spec, read=read, names=names) if files is None else files:
+        suite = load_suite(path, loaded, known=known, read=read, names=names)
         known += names_of(suite.locations.root)
         suites.append(suite)
         if suite.suite is not None:

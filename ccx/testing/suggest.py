@@ -5,7 +5,7 @@ Law: a suggested test passes: what it expects is what came. Whether that is what
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import lcm
 from typing import Any
@@ -77,18 +77,11 @@ class Survey:
         for hole in coverage.holes:
             if hole.test is None or every[hole.metric, hole.route, hole.what] in done:
                 continue
-            name = self._unique(hole.test.name)
+            name = unique(hole.test.name, self.names)
+            self.names.add(name)
             chosen.append(Suggested(name, {**hole.test.written, "name": name}, hole.test.result))
             done |= covered([hole.test.result], self.judge)
         return tuple(chosen)
-
-    def _unique(self, name: str) -> str:
-        name = name if len(name) <= NAME_LENGTH else name[: NAME_LENGTH - 1] + "…"
-        candidate, number = name, 2
-        while candidate in self.names:
-            candidate, number = f"{name} ({number})", number + 1
-        self.names.add(candidate)
-        return candidate
 
     def _fill(self, part: Part) -> _Found:
         try:
@@ -134,6 +127,15 @@ class Survey:
         if not result.passed or key(part) not in covered([result], self.judge):
             return None
         return Suggested(test.name, whole, result)
+
+
+def unique(name: str, taken: Collection[str]) -> str:
+    """The name, shortened where it is long, and numbered where it is taken."""
+    name = name if len(name) <= NAME_LENGTH else name[: NAME_LENGTH - 1] + "…"
+    candidate, number = name, 2
+    while candidate in taken:
+        candidate, number = f"{name} ({number})", number + 1
+    return candidate
 
 
 def _is_among(part: Part, holes: Sequence[Hole]) -> bool:
