@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ccx.errors import ClientError, ErrorKind, GatewayError, UpstreamError
@@ -70,15 +71,17 @@ async def serve_from_upstreams(
     state: MemoryState,
     health: Health,
     sender: Sender,
+    rng: Callable[[], float] = random.random,
 ) -> list[Failure]:
-    """Try the decision's targets until one answers, and relay that. Returns the failures if none did.
+    """Try the decision's targets until one answers, and relay that. Returns the failures if none did. `rng` gives
+    numbers in [0, 1): draws of groups and waits with jitter come of it.
 
     Raises GatewayError 400 where every target would lose something that the route does not allow to be lost, 503 where
     every target is drained, and ClientError where the request can be converted for none.
     """
     live = request.live
     now = asyncio.get_running_loop().time
-    selector = Selector(request, state=state, health=health, now=now)
+    selector = Selector(request, state=state, health=health, now=now, rng=rng)
     steps = selector.steps(decision.steps)
     if not steps:
         raise GatewayError(503, "overloaded", f"Every target of route {route.name!r} is drained for the moment.")
@@ -87,7 +90,7 @@ async def serve_from_upstreams(
         route.failover,
         order=selector.arranged,
         keys=selector.keys,
-        random=random.random,
+        random=rng,
         started=now(),
     )
     attempts = _Attempts(request, outbound, selector, state, health, sender)

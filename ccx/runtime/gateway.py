@@ -7,6 +7,7 @@ reference assignment, after everything that could fail.
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable
 
 from ccx.routing.select import stable_ids
@@ -26,6 +27,7 @@ class Gateway:
         self.health = Health()
         self.health.configure(cares(live.table))
         self.responses: ResponseStore = MemoryResponses()
+        self.rng: Callable[[], float] = random.random
         self.in_flight = 0
         self.draining = False
         self._live = live

@@ -154,6 +154,7 @@ class Proxy:
                 state=self._gateway.state,
                 health=self._gateway.health,
                 sender=sender,
+                rng=self._gateway.rng,
             )
             if not failures:
                 return

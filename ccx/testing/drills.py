@@ -3,8 +3,8 @@ that nobody waits for.
 
 Law: nothing of serving is repeated here. What runs is `runtime.proxy.Proxy` with all that is behind it; only its
 surroundings are replaced: the upstreams (by scripts), the clock (by one that jumps), the token counter (by the test's
-own count), the keys of clients and channels (by made-up ones), and chance: waits with jitter take their longest, and a
-draw falls where `sample` says. Two runs are the same.
+own count), the keys of clients and channels (by made-up ones), and chance: waits with jitter take their longest, a draw
+falls where `sample` says, and what is left of a group is asked in the order written. Two runs are the same.
 """
 
 from __future__ import annotations
@@ -147,6 +147,7 @@ class Bench:
         log: list[Asked] = []
         live = _with_upstreams(live, Scripts(case.test), log, demo=self._demo)
         gateway = Gateway(live)
+        gateway.rng = _first
         if decided.pinned is not None:
             gateway.state = _Pinned(decided.pinned)
         exchanges: list[Exchange] = []
@@ -171,6 +172,11 @@ class Bench:
         if troubles:
             raise DrillError(f"the gateway failed: {troubles[0]!r}") from troubles[0]
         return _told(exchanges[0], log, asking, decided)
+
+
+def _first() -> float:
+    """Chance without chance: of those that are left in a group, the first as written is next."""
+    return 0.0
 
 
 def _is_demo(channel: Channel) -> bool:
