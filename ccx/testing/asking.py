@@ -10,7 +10,7 @@ import msgspec
 from ccx.protocols.names import Protocol
 from ccx.routing.facts import Facts
 
-_WORDS = "A drill of ccx test."
+WORDS = "A drill of ccx test."
 # The smallest PNG there is: one transparent pixel.
 _PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
 _SCHEMA = {"type": "object", "properties": {}}
@@ -42,10 +42,10 @@ def written(facts: Facts) -> Sent:
             path = f"/v1beta/models/{model}:{'streamGenerateContent' if facts.stream else 'generateContent'}"
             query, body = ("alt=sse" if facts.stream else ""), _gemini(facts)
         case Protocol.IMAGES:
-            path, body = "/v1/images/generations", {"model": facts.model, "prompt": _WORDS}
+            path, body = "/v1/images/generations", {"model": facts.model, "prompt": WORDS}
             body |= {"stream": True} if facts.stream else {}
         case Protocol.EMBEDDINGS:
-            path, body = "/v1/embeddings", {"model": facts.model, "input": _WORDS}
+            path, body = "/v1/embeddings", {"model": facts.model, "input": WORDS}
         case _:
             assert_never(facts.protocol)
     for dotted, value in facts.body.items():
@@ -79,7 +79,7 @@ def _own(facts: Facts) -> bool:
 
 def _messages(facts: Facts) -> Json:
     image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": _PNG}}
-    content = [{"type": "text", "text": _WORDS}, *([image] if facts.images else [])]
+    content = [{"type": "text", "text": WORDS}, *([image] if facts.images else [])]
     body: Json = {"model": facts.model, "max_tokens": 4096, "messages": [{"role": "user", "content": content}]}
     tools = [*_server(facts), *([{"name": "look", "input_schema": _SCHEMA}] if _own(facts) else [])]
     body |= {"tools": tools} if tools else {}
@@ -89,7 +89,7 @@ def _messages(facts: Facts) -> Json:
 
 def _chat(facts: Facts) -> Json:
     image = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{_PNG}"}}
-    content = [{"type": "text", "text": _WORDS}, *([image] if facts.images else [])]
+    content = [{"type": "text", "text": WORDS}, *([image] if facts.images else [])]
     body: Json = {"model": facts.model, "messages": [{"role": "user", "content": content}]}
     function = {"type": "function", "function": {"name": "look", "parameters": _SCHEMA}}
     tools = [*_server(facts), *([function] if _own(facts) else [])]
@@ -100,7 +100,7 @@ def _chat(facts: Facts) -> Json:
 
 def _responses(facts: Facts) -> Json:
     image = {"type": "input_image", "image_url": f"data:image/png;base64,{_PNG}"}
-    content = [{"type": "input_text", "text": _WORDS}, *([image] if facts.images else [])]
+    content = [{"type": "input_text", "text": WORDS}, *([image] if facts.images else [])]
     body: Json = {"model": facts.model, "input": [{"role": "user", "content": content}]}
     function = {"type": "function", "name": "look", "parameters": _SCHEMA}
     tools = [*_server(facts), *([function] if _own(facts) else [])]
@@ -111,7 +111,7 @@ def _responses(facts: Facts) -> Json:
 
 def _gemini(facts: Facts) -> Json:
     image = {"inlineData": {"mimeType": "image/png", "data": _PNG}}
-    body: Json = {"contents": [{"role": "user", "parts": [{"text": _WORDS}, *([image] if facts.images else [])]}]}
+    body: Json = {"contents": [{"role": "user", "parts": [{"text": WORDS}, *([image] if facts.images else [])]}]}
     tools: list[Json] = [{name: {}} for name in sorted(facts.server_tools)]
     tools += [{"functionDeclarations": [{"name": "look", "parameters": _SCHEMA}]}] if _own(facts) else []
     body |= {"tools": tools} if tools else {}

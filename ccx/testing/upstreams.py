@@ -19,7 +19,7 @@ from ccx.errors import ConnectError, ConnectionLost, UpstreamError, UpstreamTime
 from ccx.protocols.names import Protocol
 from ccx.routing.facts import Facts
 from ccx.spec.suite import RoutingTest, Scripted, ScriptedAnswer
-from ccx.testing.asking import written
+from ccx.testing.asking import WORDS, written
 from ccx.upstream.demo.answer import Answer, End, Piece, encode
 from ccx.upstream.demo.engine import DemoEngine, DemoReply, pause
 from ccx.upstream.demo.failures import GEMINI, MESSAGES, OPENAI, Failure, Shape
@@ -35,6 +35,13 @@ _SUFFIXES: tuple[tuple[bytes, Protocol], ...] = (
     (b"/embeddings", Protocol.EMBEDDINGS),
 )
 _SHAPES: Mapping[Protocol, Shape] = {Protocol.MESSAGES: MESSAGES, Protocol.GEMINI: GEMINI}
+# Where a provider has no word for a failure, its message tells it.
+_WORDS: Mapping[tuple[str, str], str] = {
+    ("anthropic", "context_window"): "prompt is too long: 250000 tokens > 200000 maximum",
+    ("anthropic", "content_filter"): "Output blocked by content filtering policy",
+    ("gemini", "context_window"): "The input token count (1250000) exceeds the maximum number of tokens allowed.",
+}
+_VENDORS: Mapping[Protocol, str] = {Protocol.MESSAGES: "anthropic", Protocol.GEMINI: "gemini"}
 _RETRY_INFO = "type.googleapis.com/google.rpc.RetryInfo"
 
 
@@ -201,8 +208,9 @@ def _model(call: Call) -> str:
     return str(_body(call).get("model") or "")
 
 
-def healthy(call: Call, status: int) -> Answer:
-    """A good answer in the protocol that was asked, streamed if that was asked for."""
+def healthy(call: Call, status: int, *, blocked: bool = False) -> Answer:
+    """A good answer in the protocol that was asked, streamed if that was asked for. `blocked`: one of Gemini's that
+    says, with a 200, that it says nothing."""
     protocol = _protocol(call)
     if protocol is Protocol.GEMINI:
         path, _, query = call.target.decode("latin-1").partition("?")
@@ -210,7 +218,8 @@ def healthy(call: Call, status: int) -> Answer:
         streamed = action == "streamGenerateContent"
         sent = written(Facts(Protocol.GEMINI, "drill", stream=streamed))
         target = f"/v1beta/models/drill:{action}" + (f"?{query}" if query else "")
-        answer = respond("POST", target, [], sent.body)
+        body = sent.body.replace(WORDS.encode(), b"demo-content-filter") if blocked else sent.body
+        answer = respond("POST", target, [], body)
     else:
         sent = written(Facts(protocol, "drill", stream=_body(call).get("stream") is True))
         answer = respond("POST", sent.path, [], sent.body)
@@ -219,8 +228,13 @@ def healthy(call: Call, status: int) -> Answer:
 
 def failing(call: Call, said: ScriptedAnswer) -> Answer:
     """An error in the words of the provider."""
-    shape = _SHAPES.get(_protocol(call), OPENAI)
-    failure = Failure(said.status or 400, "The drill's upstream fails, as scripted.", cause=said.error or "status")
+    protocol = _protocol(call)
+    shape = _SHAPES.get(protocol, OPENAI)
+    if shape is GEMINI and said.error == "content_filter" and said.status is None:
+        return healthy(call, 200, blocked=True)
+    vendor = _VENDORS.get(protocol, "openai")
+    message = _WORDS.get((vendor, said.error or ""), "The drill's upstream fails, as scripted.")
+    failure = Failure(said.status or 400, message, cause=said.error or "status")
     status = said.status if said.status is not None else shape.status(failure)
     body = dict(shape.body(replace(failure, status=status)))
     wait = said.retry_after
