@@ -19,6 +19,7 @@ from ccx.runtime.answers import KINDS, Sender, receipt, reply_headers
 from ccx.runtime.attempt import Answer, Failure, Outgoing, attempt, build_call
 from ccx.runtime.convert import Conversion, Converted
 from ccx.runtime.drawing import Drawing
+from ccx.runtime.limits import Limiter
 from ccx.runtime.live import Upstream
 from ccx.runtime.outbound import Outbound, Prepared
 from ccx.runtime.relay import relay
@@ -28,6 +29,7 @@ from ccx.runtime.translate import convert_whole, drawn_whole, send_stream, send_
 from ccx.runtime.understand import Request
 from ccx.state.health import Health
 from ccx.state.memory import MemoryState
+from ccx.state.meters import Short
 from ccx.telemetry.exchange import OK, Attempt
 from ccx.upstream.outcome import FailureClass, classify_exception, usefulness
 from ccx.upstream.reply import Timeouts
@@ -67,6 +69,7 @@ async def serve_from_upstreams(
     decision: Decision,
     route: Route,
     outbound: Outbound,
+    limiter: Limiter,
     *,
     state: MemoryState,
     health: Health,
@@ -77,7 +80,7 @@ async def serve_from_upstreams(
     numbers in [0, 1): draws of groups and waits with jitter come of it.
 
     Raises GatewayError 400 where every target would lose something that the route does not allow to be lost, 503 where
-    every target is drained, and ClientError where the request can be converted for none.
+    every target is drained, and ClientError where the request can be converted for none, or all are at their limits.
     """
     live = request.live
     now = asyncio.get_running_loop().time
@@ -112,20 +115,31 @@ async def serve_from_upstreams(
             continue
         if move.wait:
             await asyncio.sleep(move.wait)
+        taken = await limiter.enter(move.choice, move.key)
+        if isinstance(taken, Short):
+            move = schedule.instead(other_key=True)
+            continue
         timeouts = _timeouts(
             live.upstreams[move.choice.channel.name],
             stream=prepared.outgoing.stream,
             remaining=schedule.ends - now(),
         )
-        failure = await attempts.make(move, prepared, timeouts)
-        if failure is not None and outbound.summarises_instead(move.choice, failure.status):
-            failure = await attempts.make(move, await outbound.prepared(move.choice), timeouts)
-            if failure is None:
-                outbound.summarised(move.choice)
+        failure: Failure | None = None
+        try:
+            failure = await attempts.make(move, prepared, timeouts)
+            if failure is not None and outbound.summarises_instead(move.choice, failure.status):
+                failure = await attempts.make(move, await outbound.prepared(move.choice), timeouts)
+                if failure is None:
+                    outbound.summarised(move.choice)
+        finally:
+            if taken is not None:
+                await limiter.leave(taken, answered=failure is None)
         if failure is None:
             return []
         failures.append(failure)
         move = schedule.after(move, failure.failure, retry_after=failure.retry_after, now=now())
+    if not failures and (at_limit := limiter.refusal()) is not None:
+        raise at_limit
     if refused is not None and not failures:
         raise refused
     if losing and not failures:
@@ -186,6 +200,8 @@ class _Attempts:
             self.state.end(channel, print_)
             if exchange.input_tokens is not None:
                 self.state.prompted(channel, exchange.input_tokens, exchange.cache_read_tokens or 0)
+            if exchange.output_tokens is not None:
+                self.state.answered(exchange.client or "", exchange.output_tokens)
             verdict, cause = verdict_of(outcome)
             self.health.leave(held, verdict, now=clock(), cause=cause, wait=wait)
             seconds = time.perf_counter() - begun

@@ -15,6 +15,7 @@ from ccx.runtime.live import Live, retired
 from ccx.runtime.selecting import cares
 from ccx.state.health import Health
 from ccx.state.memory import MemoryState
+from ccx.state.meters import MemoryMeters, Meters
 from ccx.state.responses import MemoryResponses, ResponseStore
 from ccx.upstream.reply import Engine
 
@@ -24,6 +25,7 @@ class Gateway:
 
     def __init__(self, live: Live) -> None:
         self.state = MemoryState()
+        self.meters: Meters = MemoryMeters()
         self.health = Health()
         self.health.configure(cares(live.table))
         self.responses: ResponseStore = MemoryResponses()
@@ -50,7 +52,7 @@ class Gateway:
     def commit(self, live: Live) -> None:
         """Make a prepared table the live one; drain what only the old one used."""
         old, self._live = self._live, live
-        self.state.retain(stable_ids(live.table))
+        self.state.retain(stable_ids(live.table), {client.name for client in live.table.clients})
         self.health.configure(cares(live.table))
         for engine in retired(old, live):
             self._close(engine)

@@ -20,6 +20,7 @@ from ccx.routing.decide import Decider
 from ccx.routing.facts import Facts
 from ccx.routing.prices import PriceList
 from ccx.routing.table import Channel, Client, Pairs, RoutingTable
+from ccx.runtime.metering import Metering, metering
 from ccx.secrets import SecretRef, fingerprint, read_file, resolve
 from ccx.upstream.credentials import auth_headers
 from ccx.upstream.demo.engine import DemoEngine
@@ -77,6 +78,7 @@ class Live:
     number: int
     decider: Decider
     prices: PriceList
+    metering: Metering
     upstreams: Mapping[str, Upstream]
     clients: Mapping[bytes, Client]
     admin_key: bytes | None
@@ -135,6 +137,7 @@ def prepare(
         number=previous.number + 1 if previous else 1,
         decider=Decider(table),
         prices=PriceList(table),
+        metering=metering(table, {u.channel.name: tuple(k.fingerprint for k in u.keys) for u in upstreams.values()}),
         upstreams=upstreams,
         clients={bytes.fromhex(key): client for client in table.clients for key in client.keys},
         admin_key=hashlib.sha256(admin.encode()).digest() if admin is not None else None,

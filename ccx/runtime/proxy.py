@@ -21,12 +21,14 @@ from ccx.routing.decide import Choice, Decision, NeedsTokens
 from ccx.routing.table import Route
 from ccx.runtime.admission import CLOSE, ClientGone, Receive, Scope, Send, admit, read_body, read_headers
 from ccx.runtime.answers import KINDS, Sender, receipt
+from ccx.runtime.attempt import Failure
 from ccx.runtime.convert import new_id
 from ccx.runtime.counting import counted_answer
 from ccx.runtime.departure import Departure
 from ccx.runtime.dialogue import Dialogue, dialogue_scope
 from ccx.runtime.failover import serve_from_upstreams, tell_failure
 from ccx.runtime.gateway import Gateway
+from ccx.runtime.limits import Limiter, answered
 from ccx.runtime.live import Live
 from ccx.runtime.outbound import Outbound, is_sealed
 from ccx.runtime.relay import CutError
@@ -144,17 +146,28 @@ class Proxy:
             decision = _only_native(decision, endpoint)
         if endpoint.operation is Operation.COUNT_TOKENS and is_sealed(request):
             decision = replace(decision, steps=())  # no upstream can read what it would have to count
-        failures = []
+        limiter = Limiter(request, self._gateway.meters, state=self._gateway.state, counter=counter)
+        taken = await limiter.admit()
+        try:
+            await self._answer(request, decision, route, limiter, scope=scope, sender=sender)
+        finally:
+            if taken is not None:
+                await limiter.leave(taken, answered=answered(exchange))
+
+    async def _answer(
+        self, request: Request, decision: Decision, route: Route, limiter: Limiter, *, scope: Scope, sender: Sender
+    ) -> None:
+        endpoint, failures = request.endpoint, list[Failure]()
         if decision.steps:
             failures = await serve_from_upstreams(
                 request,
                 decision,
                 route,
                 Outbound(request, route, method=scope["method"], query=scope["query_string"]),
+                limiter,
                 state=self._gateway.state,
                 health=self._gateway.health,
                 sender=sender,
-                rng=self._gateway.rng,
             )
             if not failures:
                 return

@@ -67,10 +67,12 @@ class Schedule:
         """The first attempt; None if there is no target."""
         return self._fresh()
 
-    def instead(self) -> Move | None:
-        """The next untried target, in place of one that turned out unable to serve: it was not asked and counts not."""
+    def instead(self, *, other_key: bool = False) -> Move | None:
+        """The next untried target, in place of one that turned out unable to serve: it was not asked and counts not.
+        With `other_key` the next key of the same target comes first."""
         self.made -= 1
-        self._pool = []
+        if not other_key:
+            self._pool = []
         return self._fresh()
 
     def after(self, move: Move, failure: FailureClass, *, retry_after: float | None, now: float) -> Move | None:

@@ -30,9 +30,6 @@ from ccx.telemetry.exchange import OK
 from ccx.upstream.outcome import REMEDIES
 
 BYTES_A_TOKEN: Final = 4
-USUAL_ANSWER: Final = 500
-"""Tokens. Only the order of costs matters, and that hangs little on it."""
-
 _CAUSES: Mapping[str, Cause] = {"rate_limit": "rate_limit", "auth": "auth", "quota": "quota"}
 
 
@@ -132,7 +129,12 @@ class Selector:
         if price is None:
             return None
         cached = int(prompt * self._state.cached_share(choice.channel.name))
-        return charge(price, input_tokens=prompt, output_tokens=USUAL_ANSWER, cache_read_tokens=cached)
+        return charge(
+            price,
+            input_tokens=prompt,
+            output_tokens=self._state.answer_length(self._request.exchange.client or ""),
+            cache_read_tokens=cached,
+        )
 
     def _targets(self, choice: Choice) -> list[TargetId]:
         keys = self._live.upstreams[choice.channel.name].keys

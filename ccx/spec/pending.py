@@ -36,12 +36,7 @@ class Pending:
 
 
 PENDING: Final[tuple[Pending, ...]] = (
-    Pending(("clients", "*", "limits"), "limits of clients", "nothing is limited"),
     Pending(("clients", "*", "budget"), "budgets of clients", "nothing is limited"),
-    Pending(("channels", "*", "limits"), "limits of channels", "nothing is limited"),
-    Pending(("defaults", "channel", "limits"), "limits of channels", "nothing is limited"),
-    Pending(("channels", "*", "keys", "limits"), "limits of keys", "nothing is limited"),
-    Pending(("channels", "*", "keys", "*", "limits"), "limits of keys", "nothing is limited"),
     Pending(("routes", "*", "cache"), "the answer cache", "every request goes upstream"),
     Pending(("state", "redis"), "shared state in Redis", "each process keeps its own in memory"),
     Pending(("server", "rollback"), "automatic rollback", "a new table stays until the next"),

@@ -14,17 +14,20 @@ from ccx.state.latency import PeakEwma
 
 TURNS_KEPT = 10_000
 LATEST = 0.1
-"""What the latest prompt counts for in the share that is cached."""
+"""What the latest request counts for in a moving average."""
+USUAL_ANSWER = 500
+"""Tokens of an answer while nothing is known."""
 
 
 class MemoryState:
     """What balancing looks at (`ccx.routing.select.StateView`)."""
 
-    __slots__ = ("_cached", "_inflight", "_latencies", "_smooth", "_turns")
+    __slots__ = ("_answers", "_cached", "_inflight", "_latencies", "_smooth", "_turns")
 
     def __init__(self) -> None:
         self._latencies: dict[str, PeakEwma] = {}
         self._cached: dict[str, float] = {}
+        self._answers: dict[str, float] = {}
         self._inflight: Counter[str] = Counter()
         self._turns: OrderedDict[str, int] = OrderedDict()
         self._smooth: OrderedDict[tuple[str, tuple[int, ...]], list[int]] = OrderedDict()
@@ -68,6 +71,14 @@ class MemoryState:
         """The share of prompts that a channel's cache has had of late, 0 to 1."""
         return self._cached.get(channel, 0.0)
 
+    def answered(self, client: str, tokens: int, /) -> None:
+        """A client was given an answer of so many tokens."""
+        self._answers[client] = self._answers.get(client, tokens) * (1 - LATEST) + tokens * LATEST
+
+    def answer_length(self, client: str, /) -> int:
+        """How long a client's answers have been of late, in tokens."""
+        return round(self._answers.get(client, USUAL_ANSWER))
+
     def turn(self, id: str, /) -> int:  # noqa: A002  # likewise
         """0, 1, 2, ... : one more with each call."""
         turn = self._turns.get(id, 0)
@@ -97,12 +108,13 @@ class MemoryState:
         current[chosen] -= total
         return chosen
 
-    def retain(self, names: Collection[str]) -> None:
+    def retain(self, names: Collection[str], clients: Collection[str] = ()) -> None:
         """Forget turns of what no table names: ids whose part before the first `#` or `/` is not among `names`."""
 
         def kept(id_: str) -> bool:
             return id_.partition("#")[0].partition("/")[0] in names
 
+        self._answers = {client: length for client, length in self._answers.items() if client in clients}
         self._cached = {channel: share for channel, share in self._cached.items() if channel in names}
         self._latencies = {id_: known for id_, known in self._latencies.items() if kept(id_)}
         self._turns = OrderedDict((id_, turn) for id_, turn in self._turns.items() if kept(id_))
@@ -110,7 +122,14 @@ class MemoryState:
 
     def __len__(self) -> int:
         """How many entries there are."""
-        return len(self._inflight) + len(self._latencies) + len(self._cached) + len(self._turns) + len(self._smooth)
+        return (
+            len(self._inflight)
+            + len(self._latencies)
+            + len(self._cached)
+            + len(self._answers)
+            + len(self._turns)
+            + len(self._smooth)
+        )
 
     def _less(self, id_: str) -> None:
         left = self._inflight[id_] - 1

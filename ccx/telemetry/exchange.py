@@ -125,6 +125,7 @@ class Exchange:
     bytes_in: int = 0
     bytes_out: int = 0
     losses: tuple[str, ...] = ()
+    limited_by: str | None = None  # the meter that refused it
     seen: Seen | None = None  # None if the request was never decided on
     asked: Asked | None = None
 

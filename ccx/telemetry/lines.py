@@ -93,6 +93,7 @@ class ExchangeLine(Struct, gc=False):
     latency       first_byte_ms, total_ms
     bytes         in, out
     digest        of the routing table that served the request
+    limited_by    the limit that refused it, if one did
     facts         what the table's conditions asked for besides: see `FactsLine`; null if it never came to a decision
     """
 
@@ -118,6 +119,7 @@ class ExchangeLine(Struct, gc=False):
     digest: str
     finish: str | None
     losses: tuple[str, ...]
+    limited_by: str | None
     facts: FactsLine | None
 
 
@@ -196,6 +198,7 @@ def _structure(x: Exchange, clock: Clock, redact: Collection[str]) -> ExchangeLi
         x.digest,
         None if x.finish is None else clip(x.finish),
         x.losses,
+        x.limited_by,
         None if x.seen is None or x.asked is None else _facts(x.seen, x.asked, x.counted_tokens, redact),
     )
 
