@@ -12,15 +12,19 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Final, assert_never
 
+from ccx.catalog.models import charge
 from ccx.errors import ClientError
 from ccx.protocols.names import Operation
-from ccx.routing.decide import Choice
-from ccx.runtime.metering import Metered
+from ccx.routing.decide import Choice, Decision
+from ccx.routing.prices import PriceList
+from ccx.runtime.metering import Metered, micros, purse
 from ccx.runtime.understand import Request
 from ccx.state.memory import MemoryState
-from ccx.state.meters import Charge, Held, Meter, Meters, Rate, Short, Taken
+from ccx.state.meters import Charge, Held, Meter, Meters, Rate, Short, Sum, Taken
 from ccx.telemetry.exchange import OK, Exchange
 from ccx.tokens.counter import TokenCounter
 
@@ -50,17 +54,23 @@ class Limiter:
         self._short: list[Short] = []
         self._estimated: Estimate | None = None
 
-    async def admit(self) -> Taken | None:
-        """Charge the client. Raises ClientError 429 where it is at a limit."""
+    async def admit(self, decision: Decision) -> Taken | None:
+        """Charge the client, for its first target. Raises ClientError 429 where it is at a limit."""
         client = self._request.client
         metered = self._metering.clients.get(client.name) if client is not None else None
         if metered is None or self._request.endpoint.operation is Operation.COUNT_TOKENS:
             return None
-        answer = await self._meters.take(self._charges(metered), now=time.time())
+        now = time.time()
+        charges = self._charges(metered)
+        if metered.budgets and decision.steps:
+            at = datetime.fromtimestamp(now, UTC)
+            cost = self._expected_cost(decision.steps[0].choices[0])
+            charges += tuple(Charge(purse(metered.name, budget, at=at), cost) for budget in metered.budgets)
+        answer = await self._meters.take(charges, now=now)
         if isinstance(answer, Taken):
             return answer
         self._request.exchange.limited_by = answer.meter.id
-        raise _too_much(f"The {said(answer)} is used up.", answer.wait)
+        raise _too_much(f"The {said(answer)} is used up.", answer.wait, spent=isinstance(answer.meter, Sum))
 
     async def enter(self, choice: Choice, key: int | None) -> Taken | Short | None:
         """Charge a target. None if it has no limits."""
@@ -76,7 +86,9 @@ class Limiter:
 
     async def leave(self, taken: Taken, *, answered: bool) -> None:
         """Settle a charge: with what was really used, or, where no upstream has answered, with the request alone."""
-        await self._meters.settle(taken, used(taken, self._request.exchange, answered=answered), now=time.time())
+        exchange = self._request.exchange
+        spent = cost_of(exchange, self._request.live.prices) if answered else Decimal(0)
+        await self._meters.settle(taken, used(taken, exchange, answered=answered, spent=spent), now=time.time())
 
     def refusal(self) -> ClientError | None:
         """What to tell a client when every target that was left is at its limit; None if none was."""
@@ -97,6 +109,14 @@ class Limiter:
             charges.append(Charge(metered.held))
         return tuple(charges)
 
+    def _expected_cost(self, choice: Choice) -> int:
+        """In millionths of a dollar. What has no known price is not charged."""
+        estimate = self.estimate()
+        price = self._request.live.prices.price(choice.channel.name, choice.model, prompt=estimate.input)
+        if price is None:
+            return 0
+        return micros(charge(price, input_tokens=estimate.input, output_tokens=estimate.output))
+
     def estimate(self) -> Estimate:
         """What the request is expected to use: its prompt as counted where that is cheap, and an answer as long as this
         client's have been of late."""
@@ -112,19 +132,46 @@ class Limiter:
         return self._estimated
 
 
-def used(taken: Taken, exchange: Exchange, *, answered: bool) -> dict[str, int]:
-    """What a request used, by meter id."""
+def used(taken: Taken, exchange: Exchange, *, answered: bool, spent: Decimal | None) -> dict[str, int]:
+    """What a request used, by meter id. `spent` is None where its price or its usage is not known: the estimate stands,
+    as it does for tokens that the upstream did not count."""
     found: dict[str, int] = {}
-    for charge in taken.charges:
-        _, kind, _ = (*charge.meter.id.rsplit("/", 2), "", "")[:3]
-        match kind:
+    for one in taken.charges:
+        said: int | None
+        match _kind(one.meter):
             case "input_tokens":
-                counted = exchange.input_tokens if exchange.input_tokens is not None else charge.amount
-                found[charge.meter.id] = counted if answered else 0
+                said = exchange.input_tokens
             case "output_tokens":
-                written = exchange.output_tokens if exchange.output_tokens is not None else charge.amount
-                found[charge.meter.id] = written if answered else 0
+                said = exchange.output_tokens
+            case "usd":
+                said = micros(spent) if spent is not None else None
+            case _:
+                continue
+        found[one.meter.id] = (one.amount if said is None else said) if answered else 0
     return found
+
+
+def cost_of(exchange: Exchange, prices: PriceList) -> Decimal | None:
+    """What a request cost at list price, in USD; None if its usage or the price is not known."""
+    served, prompt = exchange.channel, exchange.input_tokens
+    if served is None or prompt is None:
+        return None
+    price = prices.price(served, exchange.model_sent, prompt=prompt)
+    if price is None:
+        return None
+    read, written = exchange.cache_read_tokens or 0, exchange.cache_write_tokens or 0
+    return charge(
+        price,
+        input_tokens=max(prompt, read + written),
+        output_tokens=exchange.output_tokens or 0,
+        cache_read_tokens=read,
+        cache_write_tokens=written,
+    )
+
+
+def _kind(meter: Meter) -> str:
+    """`input_tokens` of `client 'team-a'/input_tokens/60`."""
+    return meter.id.rsplit("/", 2)[-2]
 
 
 def answered(exchange: Exchange) -> bool:
@@ -138,15 +185,24 @@ def said(short: Short) -> str:
 
 
 def _words(meter: Meter) -> str:
-    if isinstance(meter, Held):
-        return f"{meter.id.rpartition('/')[0]}: {meter.capacity:,} requests at once"
-    name, kind, _ = (*meter.id.rsplit("/", 2), "", "")[:3]
-    seconds = meter.seconds if isinstance(meter, Rate) else 0.0
-    per = _UNITS.get(seconds, f"{seconds:g} s")
-    return f"{name}: {meter.capacity:,} {kind.replace('_', ' ')}/{per}"
+    match meter:
+        case Held(id_, capacity):
+            return f"{id_.rpartition('/')[0]}: {capacity:,} requests at once"
+        case Sum(id_, capacity):
+            name, _, period = id_.rsplit("/", 2)
+            return f"{name}: {Decimal(capacity) / 1_000_000:,.2f} USD for {period}"
+        case Rate(id_, capacity, seconds):
+            name, kind, _ = id_.rsplit("/", 2)
+            return f"{name}: {capacity:,} {kind.replace('_', ' ')}/{_UNITS.get(seconds, f'{seconds:g} s')}"
+        case _:
+            assert_never(meter)
 
 
-def _too_much(message: str, wait: float | None) -> ClientError:
+def _too_much(message: str, wait: float | None, *, spent: bool = False) -> ClientError:
+    """A refusal with the time to wait. What is `spent` is not to be had by asking again, so clients are told not to."""
     seconds = max(SHORTEST_WAIT, wait if wait is not None else SHORTEST_WAIT)
-    headers = ((b"retry-after", str(math.ceil(seconds)).encode()),)
-    return ClientError(429, "rate_limit", message, headers=headers)
+    headers = [(b"retry-after", str(math.ceil(seconds)).encode())] if wait is not None or not spent else []
+    if spent:
+        headers.append((b"x-should-retry", b"false"))
+    code = "insufficient_quota" if spent else None
+    return ClientError(429, "rate_limit", message, headers=tuple(headers), code=code)

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import ROUND_CEILING, Decimal
+from typing import assert_never
 
-from ccx.routing.table import Limits, RoutingTable
-from ccx.state.meters import Held, Rate
+from ccx.routing.table import Budget, Limits, RoutingTable
+from ccx.state.meters import Held, Rate, Sum
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,7 @@ class Metered:
     input: tuple[Rate, ...]
     output: tuple[Rate, ...]
     held: Held | None
+    budgets: tuple[Budget, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,7 @@ class Metering:
 def metering(table: RoutingTable, fingerprints: Mapping[str, tuple[str, ...]]) -> Metering:
     """The meters of a table. `fingerprints` are those of each channel's keys, so that a key keeps its meter when others
     join or leave its pool."""
-    clients = {c.name: found for c in table.clients if (found := _metered(f"client {c.name!r}", c.limits))}
+    clients = {c.name: found for c in table.clients if (found := _metered(f"client {c.name!r}", c.limits, c.budgets))}
     channels = {c.name: found for c in table.channels if (found := _metered(f"channel {c.name!r}", c.limits))}
     keys = {
         (channel.name, place): found
@@ -51,8 +55,28 @@ def metering(table: RoutingTable, fingerprints: Mapping[str, tuple[str, ...]]) -
     return Metering(clients, channels, keys)
 
 
-def _metered(name: str, limits: Limits) -> Metered | None:
-    if limits == Limits():
+def purse(name: str, budget: Budget, *, at: datetime) -> Sum:
+    """The meter of a budget at a moment: a new one each day or month, by UTC. In millionths of a US dollar."""
+    match budget.per:
+        case "day":
+            period, ends = f"{at:%Y-%m-%d}", datetime(at.year, at.month, at.day, tzinfo=UTC) + timedelta(days=1)
+        case "month":
+            later = datetime(at.year, at.month, 1, tzinfo=UTC) + timedelta(days=32)
+            period, ends = f"{at:%Y-%m}", later.replace(day=1)
+        case "total":
+            return Sum(f"{name}/usd/total", micros(budget.usd))
+        case _:
+            assert_never(budget.per)
+    return Sum(f"{name}/usd/{period}", micros(budget.usd), ends.timestamp())
+
+
+def micros(usd: Decimal) -> int:
+    """Dollars in millionths, rounded up: a budget is not outspent by many small roundings."""
+    return int((usd * 1_000_000).to_integral_value(ROUND_CEILING))
+
+
+def _metered(name: str, limits: Limits, budgets: tuple[Budget, ...] = ()) -> Metered | None:
+    if limits == Limits() and not budgets:
         return None
 
     def rates(kind: str, windows: tuple[tuple[int, int], ...]) -> tuple[Rate, ...]:
@@ -64,4 +88,5 @@ def _metered(name: str, limits: Limits) -> Metered | None:
         rates("input_tokens", limits.input_tokens),
         rates("output_tokens", limits.output_tokens),
         Held(f"{name}/concurrency", limits.concurrency) if limits.concurrency is not None else None,
+        budgets,
     )

@@ -147,7 +147,7 @@ class Proxy:
         if endpoint.operation is Operation.COUNT_TOKENS and is_sealed(request):
             decision = replace(decision, steps=())  # no upstream can read what it would have to count
         limiter = Limiter(request, self._gateway.meters, state=self._gateway.state, counter=counter)
-        taken = await limiter.admit()
+        taken = await limiter.admit(decision)
         try:
             await self._answer(request, decision, route, limiter, scope=scope, sender=sender)
         finally:

@@ -142,3 +142,47 @@ async def test_a_failed_attempt_costs_a_request_and_no_tokens(tmp_path: Path) ->
         text = spec(first.url, client="{requests: 3/min, input_tokens: 100/min}")
         async with running(text, tmp_path) as gw:
             assert [(await ask(gw, text="word " * 60)).status_code for _ in range(4)] == [400, 400, 400, 429]
+
+
+PRICED = "models: {m: {price: {input: 1000, output: 2000, cache_read: 100}}}"
+
+
+def with_budget(first: str, budget: str) -> str:
+    key = hashlib.sha256(KEYS["alice"].encode()).hexdigest()
+    return f"""
+    version: ccx/v1
+    clients: {{alice: {{key: {{sha256: {key}}}, budget: {budget}}}}}
+    channels: {{first: {{protocol: messages, base_url: {first}, keys: none}}}}
+    {PRICED}
+    """
+
+
+async def test_a_budget_is_spent_by_what_answers_really_cost(tmp_path: Path) -> None:
+    # 400 tokens in at 1,000 USD a million, 300 out at 2,000: a dollar each, of which the estimate knows nothing.
+    text = with_budget("URL", "{usd: 3, per: month}")
+    async with FaultUpstream([answer(400, 300)]) as first, running(text.replace("URL", first.url), tmp_path) as gw:
+        assert await statuses(gw, 4) == [200, 200, 200, 429]
+        refused = await ask(gw)
+        assert refused.headers["x-should-retry"] == "false"
+        assert int(refused.headers["retry-after"]) <= 31 * 86_400
+        assert "client 'alice': 3.00 USD for 20" in refused.text
+        assert (await gw.exchange(5)).limited_by is not None
+
+
+async def test_cached_tokens_cost_what_they_cost(tmp_path: Path) -> None:
+    usage = {"input_tokens": 0, "cache_read_input_tokens": 10_000, "output_tokens": 0}
+    body = {"id": "m", "type": "message", "role": "assistant", "content": [], "stop_reason": "end_turn", "usage": usage}
+    cached = Reply(200, headers=JSON, body=json.dumps(body).encode())  # a dollar, not ten
+    text = with_budget("URL", "[{usd: 2.9, per: day}, {usd: 100, per: total}]")
+    async with FaultUpstream([cached]) as first, running(text.replace("URL", first.url), tmp_path) as gw:
+        assert await statuses(gw, 4) == [200, 200, 200, 429]
+
+
+async def test_a_reservation_holds_while_requests_are_under_way(tmp_path: Path) -> None:
+    """Of many at once no more are let through than the budget could pay for, by their estimates."""
+    slow = Drip(answer(1, 1).raw(), step=64, pause=0.02)
+    text = with_budget("URL", "{usd: 2.2, per: day}")  # an answer of unknown length is expected to cost a dollar
+    async with FaultUpstream([slow]) as first, running(text.replace("URL", first.url), tmp_path) as gw:
+        answers = await asyncio.gather(*(ask(gw) for _ in range(6)))
+        assert sorted(a.status_code for a in answers) == [200, 200, 429, 429, 429, 429]
+        assert await statuses(gw, 5) == [200] * 5  # they cost next to nothing, and the rest was given back
