@@ -10,7 +10,7 @@ from typing import Literal
 
 from ccx.errors import UsageError
 
-Format = Literal["text", "json", "github", "sarif", "junit"]
+Format = Literal["text", "json", "github", "gitlab", "sarif", "junit"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,7 @@ def lint(
             "--output",
             "-o",
             metavar="FORMAT[=FILE]",
-            help="text, json, github, sarif or junit, to standard output or a file. May be given several times.",
+            help="text, json, github, gitlab, sarif or junit, to standard output or a file. Repeatable.",
         ),
     ] = None,
     baseline_file: Annotated[

@@ -14,6 +14,7 @@ import typer
 from ccx.cli.destination import Format, Wanted, wanted
 from ccx.errors import UsageError
 from ccx.spec.render.github import render_github
+from ccx.spec.render.gitlab import render_gitlab
 from ccx.spec.render.json import render_json
 from ccx.spec.render.junit import render_junit
 from ccx.spec.render.report import Report, summary
@@ -50,6 +51,8 @@ def _rendered(destination: Wanted, reports: Sequence[Report], *, strict: bool, c
             return render_json(reports)
         case "github":
             return render_github(reports, command=command)
+        case "gitlab":
+            return render_gitlab(reports)
         case "sarif":
             return render_sarif(reports, base=Path.cwd())
         case "junit":

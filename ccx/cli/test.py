@@ -109,7 +109,7 @@ def run_tests(
         skipped=len(every) - len(results),
     )
     for one in destinations:
-        _write(one, report, detailed=coverage)
+        write_report(one, report, detailed=coverage)
     # A program that reads the standard output has the suggestions in its document.
     free = all(one.file is not None or one.format == "text" for one in destinations)
     if suggest and measured is not None and (write or free):
@@ -146,7 +146,8 @@ def _say(promises: Promises) -> None:
             typer.echo(shown.rstrip("\n"), err=True)
 
 
-def _write(destination: Wanted, report: Report, *, detailed: bool) -> None:
+def write_report(destination: Wanted, report: Report, *, detailed: bool = False) -> None:
+    """A report of tests, laid out for where it goes."""
     terminal = destination.file is None and sys.stdout.isatty()
     encoding = (sys.stdout.encoding or "ascii") if destination.file is None else "utf-8"
     signs = UNICODE if encoding.lower().replace("-", "").startswith("utf") else ASCII

@@ -65,7 +65,7 @@ def validate(
             "--output",
             "-o",
             metavar="FORMAT[=FILE]",
-            help="text, json, github, sarif or junit, to standard output or a file. May be given several times.",
+            help="text, json, github, gitlab, sarif or junit, to standard output or a file. Repeatable.",
         ),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings fail too.")] = False,

@@ -45,8 +45,11 @@ def run(*arguments: str) -> int:
         (("invalid.yaml",), Exit.FINDINGS),
         (("ccx.yaml", "invalid.yaml"), Exit.FINDINGS),
         (("no-such.yaml",), Exit.FINDINGS),
-        *((("invalid.yaml", "-o", name), Exit.FINDINGS) for name in ("text", "json", "github", "sarif", "junit")),
-        *((("ccx.yaml", "-o", name), Exit.OK) for name in ("text", "json", "github", "sarif", "junit")),
+        *(
+            (("invalid.yaml", "-o", name), Exit.FINDINGS)
+            for name in ("text", "json", "github", "gitlab", "sarif", "junit")
+        ),
+        *((("ccx.yaml", "-o", name), Exit.OK) for name in ("text", "json", "github", "gitlab", "sarif", "junit")),
     ],
 )
 def test_exit_codes(arguments: tuple[str, ...], code: int, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,6 +18,7 @@ from ccx.spec.diagnostics import Diagnostic, Related, Span, diagnostic
 from ccx.spec.excerpts import Excerpts
 from ccx.spec.locations import Locations
 from ccx.spec.render.github import CAP, render_github
+from ccx.spec.render.gitlab import render_gitlab
 from ccx.spec.render.json import render_json
 from ccx.spec.render.junit import render_junit
 from ccx.spec.render.report import Report, name_pointer, report, summary
@@ -85,6 +86,7 @@ def test_no_output_shows_the_secret(many: Report, tmp_path: Path) -> None:
         render_text([many]),
         render_json([many]),
         render_github([many]),
+        render_gitlab([many]),
         render_sarif([many], base=tmp_path),
         render_junit([many]),
     ]
@@ -233,6 +235,19 @@ def test_sarif_fingerprints_survive_moving_lines_and_routes(tmp_path: Path) -> N
     assert len(before) == 1
     assert fingerprints("# a comment\n" + head + second + first) == before
     assert fingerprints(head + first.replace("x", "z") + second) != before
+
+
+def test_gitlab_names_findings_by_what_they_are_about(many: Report, tmp_path: Path) -> None:
+    found = json.loads(render_gitlab([many]))
+    assert [one["check_name"] for one in found] == [f"{one.code} {one.name}" for one in many.diagnostics]
+    assert {one["severity"] for one in found} <= {"info", "minor", "critical"}
+    assert all(one["location"]["path"] == "specs/ccx.yaml" and one["location"]["lines"]["begin"] > 0 for one in found)
+    marks = {one["fingerprint"] for one in found}
+    assert len(marks) == len(found)
+    (tmp_path / "specs" / "ccx.yaml").write_text(f"# a line more\n{MANY}")
+    moved = json.loads(render_gitlab([report(load(Path("specs/ccx.yaml"), environ={}))]))
+    assert {one["fingerprint"] for one in moved} == marks
+    assert json.loads(render_gitlab([reported(made(file="./f.yaml"))]))[0]["location"]["path"] == "f.yaml"
 
 
 def test_sarif_names_files_outside_the_base_absolutely(tmp_path: Path) -> None:
