@@ -27,10 +27,12 @@ COMMANDS: Final[Mapping[str, Entry]] = {
     "init": Entry("init", "Write a commented ccx.yaml for the providers you have."),
     "validate": Entry("validate", "Check specs: files, schema, references, secrets."),
     "lint": Entry("lint", "Find what is wrong with specs that are valid, and put it right."),
+    "fmt": Entry("fmt", "Format specs, keeping every comment."),
     "schema": Entry("validate", "Print the JSON Schema of the spec language, for editors."),
     "compile": Entry("routing", "Compile a spec to its routing table."),
     "plan": Entry("plan", "Show what a change of the spec does to requests."),
     "explain": Entry("routing", "Say which route takes a request, and why."),
+    "graph": Entry("graph", "Draw the routing as a picture."),
     "replay": Entry(
         "replay", "Replay a request log: how many requests go elsewhere, from where to where, and what it costs."
     ),

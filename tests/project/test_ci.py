@@ -70,6 +70,7 @@ def test_ci_run_fails_if_any_step_does_and_ends_with_the_summary(broken: str, tm
         "ccx validate examples/configs/a.yaml",
         "ccx validate examples/configs/split/ccx.yaml",
         "ccx test examples/configs/a.yaml",
+        "ccx fmt --check examples",
     ):
         assert f".venv/bin/{call}" in calls
 
@@ -89,6 +90,7 @@ def test_the_workflow_runs_everything_that_ci_run_does() -> None:
         "lint-imports",
         "ccx schema",
         "ccx validate",
+        "ccx fmt --check",
         "ccx test",
     ):
         assert command in commands
