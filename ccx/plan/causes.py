@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from ccx.analysis.difference import Change
 from ccx.analysis.outcome import Judge, Outcome
 from ccx.plan.edits import Edits, implicit
-from ccx.plan.effects import RANK, effect, share
-from ccx.plan.model import Edit, Moved
+from ccx.plan.effects import RANK, effect, first, share
+from ccx.plan.model import Edit, Effect, Moved
 from ccx.plan.splice import spliced
 from ccx.routing.canonical import canonical
 from ccx.routing.facts import Facts
@@ -70,6 +71,35 @@ def _ids(found: Sequence[Moved]) -> list[str]:
     return short
 
 
+def _whole(outcome: Outcome) -> object:
+    return outcome
+
+
+def _stages(outcome: Outcome) -> object:
+    return outcome.kind, outcome.stages, outcome.deny
+
+
+def _first(outcome: Outcome) -> object:
+    return outcome.kind, frozenset(first(outcome).items())
+
+
+def _kind(outcome: Outcome) -> object:
+    return outcome.kind
+
+
+_VIEWS: Final[Mapping[Effect, Sequence[Callable[[Outcome], object]]]] = {
+    "newly_unrouted": (_whole, _kind),
+    "newly_refused": (_whole, _kind),
+    "retargeted": (_whole, _stages, _first),
+    "newly_routed": (_whole, _stages, _first),
+    "failover": (_whole, _stages),
+    "weights": (_whole, _stages),
+    "treatment": (_whole,),
+}
+"""What an edit has to bring about to be the cause: all of the outcome, or at least what gives the effect its name,
+where another edit changed the rest of it."""
+
+
 @dataclass(slots=True)
 class _Trial:
     """Tries edits, keeping the tables that come of it."""
@@ -89,9 +119,11 @@ class _Trial:
         others = [place for place in range(len(listed)) if place not in rank][:OTHERS]
         witnesses = [region.witness for region in change.regions[:WITNESSES]]
         tried = (*near, *others)
-        for place in tried:
-            if self._outcomes(place, witnesses, back=False) == {change.after}:
-                return place
+        for view in _VIEWS[effect(change.before, change.after)]:
+            for place in tried:
+                outcomes = self._outcomes(place, witnesses, back=False)
+                if {view(one) for one in outcomes} == {view(change.after)}:
+                    return place
         without = {place: self._outcomes(place, witnesses, back=True) for place in tried}
         needed = [place for place, outcomes in without.items() if outcomes and change.after not in outcomes]
         return needed[0] if len(needed) == 1 else None

@@ -27,7 +27,7 @@ GUARDS: Final[tuple[Guard, ...]] = get_args(Guard)
 ANY: Final = "any"
 
 _ABILITIES: Final[Mapping[FlagName, str]] = {"tools": "tools", "images": "vision", "thinking": "thinking"}
-_SHOWN: Final = 3
+_NONE: Final = "(none)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,18 +176,19 @@ def _tags(case: Case) -> Iterable[Mark]:
             continue
         before, after = one.change.before.channels, one.change.after.channels
         for tag in sorted({tag for name in before for tag in old.get(name, {})}):
-            values = {old.get(name, {}).get(tag, "(none)") for name in before}
+            values = {old.get(name, {}).get(tag, _NONE) for name in before}
             for name in after:
-                value = new.get(name, {}).get(tag, "(none)")
+                value = new.get(name, {}).get(tag, _NONE)
                 if value not in values:
-                    shifts.setdefault((tag, ", ".join(sorted(values)), value), []).append((name, one))
+                    was = ", ".join(sorted(values - {_NONE})) or _NONE
+                    shifts.setdefault((tag, was, value), []).append((name, one))
     for (tag, was, value), about in sorted(shifts.items(), key=lambda item: item[0]):
         channels = dict.fromkeys(name for name, _ in about)
         said = f"traffic goes from {tag} {was} to {tag} {value}: {names(channels)}"
         yield Mark("tag-changed", said, _ids([one for _, one in about]))
     for name in sorted(old.keys() & new.keys()):
         for tag, was in sorted(old[name].items()):
-            value = new[name].get(tag, "(none)")
+            value = new[name].get(tag, _NONE)
             if value != was:
                 yield Mark("tag-changed", f"the channel `{name}` goes from {tag} {was} to {tag} {value}")
 

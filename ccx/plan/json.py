@@ -51,7 +51,7 @@ _UNBOUND: Final[Mapping[str, frozenset[str]]] = {
     "edits": frozenset({"place"}),
     "regions": frozenset({"command"}),
 }
-"""What the digest leaves out, by where it stands; "" is the plan itself."""
+"""What the digest leaves out, by where it stands; "" is the plan itself. `replay` is of a log, not of the specs."""
 
 
 def render_json(plan: Plan) -> str:

@@ -7,15 +7,33 @@ is still asked, there is none.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from ccx.plan.edits import implicit
 from ccx.plan.model import Edit, Kind
 from ccx.routing.table import Channel, Client, ModelInfo, Route, RoutingTable, Tier
 
-T = TypeVar("T", Channel, Client, ModelInfo)
+T = TypeVar("T", Channel, Client, ModelInfo, Route)
+
+_TREATMENT: Final[Mapping[str, Sequence[str]]] = {
+    "failover": ("failover",),
+    "request": ("policy",),
+    "on_loss": ("on_loss",),
+}
+_SETTINGS: Final[Mapping[str, Sequence[str]]] = {
+    "timeouts": ("timeouts",),
+    "limits": ("limits",),
+    "breaker": ("breaker",),
+    "headers": ("set_headers", "remove_headers"),
+    "proxy": ("proxy",),
+    "tls": ("ca",),
+    "http2": ("http2",),
+    "key_strategy": ("key_strategy",),
+    "tags": ("tags",),
+}
+"""What can be inherited: the first word of its path in the spec, and its fields in the table."""
 
 
 def spliced(
@@ -31,7 +49,7 @@ def spliced(
         case "route":
             table = _route(base, other, edit, back=back)
         case "channel":
-            table = _order(base, other) if edit.operation == "reorder" else _channel(base, other, edit.name)
+            table = _order(base, other) if edit.operation == "reorder" else _channel(base, other, edit)
         case "client":
             table = replace(base, clients=_named(base.clients, other.clients, edit.name))
         case "model":
@@ -56,7 +74,8 @@ def _route(base: RoutingTable, other: RoutingTable, edit: Edit, *, back: bool) -
     if theirs is None:
         routes = rest
     elif edit.operation in ("edit", "rename") and mine is not None:
-        routes = [theirs if route.name == here else route for route in base.routes]
+        own = _own(edit, mine, theirs, _TREATMENT)
+        routes = [own if route.name == here else route for route in base.routes]
     else:
         body = mine if mine is not None else theirs
         order = [route.name for route in other.routes]
@@ -67,6 +86,13 @@ def _route(base: RoutingTable, other: RoutingTable, edit: Edit, *, back: bool) -
     else:
         routes += [route for route in other.routes if route.name == "@all" and route not in routes]
     return _with_channels(replace(base, routes=tuple(routes)), other)
+
+
+def _own(edit: Edit, mine: T, theirs: T, inherited: Mapping[str, Sequence[str]]) -> T:
+    """Theirs, but for what did not change by this edit: that comes from `defaults`, whose edit is another."""
+    edited = {one.path.partition(".")[0] for one in edit.fields}
+    kept = {name: getattr(mine, name) for part, names in inherited.items() if part not in edited for name in names}
+    return replace(theirs, **kept)
 
 
 def _position(names: Sequence[str], order: Sequence[str], name: str) -> int:
@@ -91,7 +117,12 @@ def _with_channels(base: RoutingTable, other: RoutingTable) -> RoutingTable:
     )
 
 
-def _channel(base: RoutingTable, other: RoutingTable, name: str) -> RoutingTable:
+def _channel(base: RoutingTable, other: RoutingTable, edit: Edit) -> RoutingTable:
+    name = edit.name
+    mine = next((channel for channel in base.channels if channel.name == name), None)
+    if mine is not None:
+        owns = (_own(edit, mine, one, _SETTINGS) if one.name == name else one for one in other.channels)
+        other = replace(other, channels=tuple(owns))
     own = [route for route in other.routes if route.name.startswith("@prefix-") and _asks(route, name)]
     kept = [route for route in base.routes if not (route.name.startswith("@prefix-") and _asks(route, name))]
     routes = [_fallback(route, other, name) if route.name == "@all" else route for route in kept]

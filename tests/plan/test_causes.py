@@ -77,6 +77,11 @@ GPT_UP = ((GPT, ""), ("  - name: mini\n", GPT + "  - name: mini\n"))
          request("gpt-5", client="eval-nightly"), "edit client eval-nightly"),
         ([THRESHOLD, ("server: {direct: false}", "server: {direct: true}")],
          request("lab/x", direct=True), "edit server server"),
+        # Requests of a route that was edited fare otherwise by what all routes inherit, or also by that.
+        ([THRESHOLD, ("attempts: 3", "attempts: 5")], request("claude-x", tokens=300_000), "edit defaults defaults"),
+        ([THRESHOLD, ("attempts: 3", "attempts: 5")], LONG, "edit route long-context"),
+        ([THRESHOLD, ("attempts: 3", "attempts: 5"), (", {channel: gemini, model: gemini-2.5-flash}]", "]")],
+         request("claude-x"), "edit route claude"),
         # A new route to a new channel: the route is the cause, and it brings its channel along.
         ([THRESHOLD, ("channels:\n", "channels:\n  new: {provider: demo}\n"),
           ("  - name: evals\n", "  - {name: o3, when: {model: o3}, to: [new]}\n  - name: evals\n")],
