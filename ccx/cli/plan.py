@@ -106,7 +106,7 @@ def plan_(
     found = plan(*sides, spec=os.fspath(asked.spec), budget=budget, within=condition)
     traffic = _replayed(sides, replay, log_format) if replay else None
     for one in destinations:
-        one.write(rendered(found, one, traffic=traffic))
+        one.write(rendered(found, one, traffic=traffic, tables=(sides[0].table, sides[1].table)))
     if all(one.file is not None for one in destinations):
         typer.echo(_summary(found), err=True)
     refused = [*forbidden(found, kinds)]

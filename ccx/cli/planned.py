@@ -15,14 +15,22 @@ from ccx.plan.model import Plan
 if TYPE_CHECKING:
     from ccx.plan.render.markdown import Section
     from ccx.plan.replay.result import Replay
+    from ccx.routing.table import RoutingTable
 
 Format = Literal["text", "markdown", "json", "html"]
 OUTPUTS: Final[tuple[str, ...]] = get_args(Format)
 
 
-def rendered(found: Plan, destination: Wanted, *, traffic: Replay | None = None) -> str:
+def rendered(
+    found: Plan,
+    destination: Wanted,
+    *,
+    traffic: Replay | None = None,
+    tables: tuple[RoutingTable, RoutingTable] | None = None,
+) -> str:
     """The plan in the format asked for, as wide and colourful as its destination takes. `traffic` is a replay of logged
-    requests through both sides: a further part of the text, a section of the comment, and `replay` in the JSON."""
+    requests through both sides: a further part of the text, a section of the comment, and `replay` in the JSON.
+    `tables` are both sides, for the page's picture."""
     format_ = cast(Format, destination.format)
     match format_:
         case "text":
@@ -36,7 +44,7 @@ def rendered(found: Plan, destination: Wanted, *, traffic: Replay | None = None)
         case "html":
             from ccx.plan.render.html import render_html  # noqa: PLC0415 - only for this output
 
-            return render_html(found)
+            return render_html(found, tables=tables)
         case _:
             assert_never(format_)
 
