@@ -13,12 +13,12 @@ from typing import Final
 from urllib.parse import quote
 
 from ccx.plan.render.cells import elided, visible
+from ccx.plan.render.words import quotations
 
 _PLAIN: Final = re.compile(r"[^`\\\s](?:[^`\\]*[^`\\\s])?")
 _TAME: Final = frozenset(" .,()%'\"/=+;?-→▸…·")
 _APART: Final = "&#8203;"
 """A space without width: it keeps a sign that GitHub looks for away from what would make it one."""
-_QUOTED: Final = re.compile(r"(?<!\w)'([^'\n]{1,200})'(?!\w)")
 
 
 def code(text: str, *, room: int = 400) -> str:
@@ -44,8 +44,8 @@ def entities(text: str) -> str:
 
 
 def prose(text: str, *, room: int = 600) -> str:
-    """A sentence that may quote names: those in single quotes become code, the rest is only read. `room` bounds what
-    comes out."""
+    """A sentence that may quote names: those in backticks or single quotes become code, the rest is only read. `room`
+    bounds what comes out."""
     spaces = " ".join(visible(text.replace("\n", " ")).split())
     size = room
     while True:
@@ -56,12 +56,7 @@ def prose(text: str, *, room: int = 600) -> str:
 
 
 def _prose(text: str) -> str:
-    parts: list[str] = []
-    end = 0
-    for found in _QUOTED.finditer(text):
-        parts += [_sentence(text[end : found.start()]), code(found[1])]
-        end = found.end()
-    return "".join([*parts, _sentence(text[end:])])
+    return "".join(code(part) if quoted else _sentence(part) for part, quoted in quotations(text))
 
 
 def _sentence(text: str) -> str:

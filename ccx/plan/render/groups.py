@@ -12,17 +12,24 @@ from dataclasses import dataclass
 from ccx.analysis.wording import say
 from ccx.plan.model import Edit, Moved, Plan
 from ccx.plan.render.cells import UNICODE, Signs
-from ccx.plan.render.words import name
+from ccx.plan.render.words import name, pair_words
 from ccx.routing.conditions import ALWAYS, All, Condition, Constant
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One change: its regions in words, without the terms that its group has in common."""
+    """One change: its regions in words, without the terms that its group has in common. `alike` are further changes
+    that read the same before and after: they differ in what no words are made of, such as the upstream's protocol."""
 
     moved: Moved
     regions: tuple[str, ...]
     more: int
+    alike: tuple[Moved, ...] = ()
+
+    @property
+    def changes(self) -> int:
+        """How many changes of the plan it stands for."""
+        return 1 + len(self.alike)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +53,22 @@ def grouped(plan: Plan, *, signs: Signs = UNICODE) -> tuple[Group, ...]:
 
 
 def rows_of(members: Sequence[Moved], common: Sequence[Condition], *, signs: Signs = UNICODE) -> tuple[Row, ...]:
-    """Changes as rows, the common terms left out of their regions."""
+    """Changes as rows, the common terms left out of their regions; those of one cause that read the same as one row."""
     left_out = frozenset(common)
-    return tuple(
-        Row(
-            moved,
-            tuple(name(say(_without(region.when, left_out)), signs) for region in moved.change.regions),
-            moved.change.more,
-        )
-        for moved in members
+    alike: dict[object, list[Moved]] = {}
+    for moved in members:
+        words = pair_words(moved.change.before, moved.change.after, signs)
+        alike.setdefault((moved.cause, moved.effect, moved.share, words), []).append(moved)
+    return tuple(_row(together, left_out, signs) for together in alike.values())
+
+
+def _row(together: Sequence[Moved], left_out: frozenset[Condition], signs: Signs) -> Row:
+    regions = (name(say(_without(region.when, left_out)), signs) for one in together for region in one.change.regions)
+    return Row(
+        together[0],
+        tuple(dict.fromkeys(regions)),
+        sum(one.change.more for one in together),
+        tuple(together[1:]),
     )
 
 

@@ -28,6 +28,7 @@ from ccx.plan.render.words import (
     moved_share,
     pair_words,
     place_words,
+    quotations,
     route_counts,
     side_words,
     value_words,
@@ -136,6 +137,10 @@ def _code(text: str) -> str:
     return f"<code>{_text(text)}</code>"
 
 
+def _message(text: str) -> str:
+    return "".join(_code(part) if quoted else _text(part) for part, quoted in quotations(text))
+
+
 class _Page:
     """The parts of one plan's page."""
 
@@ -190,7 +195,7 @@ class _Page:
             if marks:
                 tone = "bad" if grave else "warn"
                 yield f'<div class="alert{" grave" if grave else ""}" role="alert">'
-                yield from (f'<p><b class="{tone}">{mark.guard}</b> {_text(mark.message)}</p>' for mark in marks)
+                yield from (f'<p><b class="{tone}">{mark.guard}</b> {_message(mark.message)}</p>' for mark in marks)
                 yield "</div>"
 
     def changes(self) -> Iterator[str]:
@@ -237,10 +242,11 @@ class _Page:
         extra = "<br/>".join(_code(text) for text in also)
         shown = f"<b>{_code(after)}</b>" if before != after else '<span class="mute">the same targets</span>'
         share = f'<br/><span class="mute">{moved_share(row.moved)}</span>' if row.moved.share is not None else ""
+        alike = f'<br/><span class="mute">{row.changes:,} changes alike</span>' if row.alike else ""
         yield (
             f'<tr><td class="{words.tone}" title="{words.does}">{_text(words.symbol)}</td>'
             f"<td>{regions}{asked}</td><td>{_code(before)}</td>"
-            f"<td>{shown}{'<br/>' if extra else ''}{extra}{share}</td></tr>"
+            f"<td>{shown}{'<br/>' if extra else ''}{extra}{share}{alike}</td></tr>"
         )
 
     def touched(self) -> Iterator[str]:

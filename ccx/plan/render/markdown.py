@@ -118,11 +118,13 @@ def render_failure(
     checks: Sequence[Check] = (),
     head: str | None = None,
     at: str | None = None,
+    problem: str = "the spec is not valid",
 ) -> str:
-    """The comment where there is no plan because the spec cannot be planned: the error first. `error` is plain text."""
+    """The comment where there is no plan because the spec cannot be planned: the error first. `error` is plain text,
+    `problem` a few words that say of what."""
     if limit < LEAST:
         raise ValueError(f"a plan does not fit {limit} characters; the least is {LEAST}")
-    start = f"{marker(spec, head=head, at=at)}\n### ❌ ccx plan: no plan, the spec is not valid\n\n"
+    start = f"{marker(spec, head=head, at=at)}\n### ❌ ccx plan: no plan, {problem}\n\n"
     end = f"\n\n{code(spec, room=120)}\n{_checks_line(checks)}"
     room = limit - len(start) - len(end) - 100
     text = error.strip("\n")
@@ -156,7 +158,9 @@ class _Comment:
         order = {cause: place for place, cause in enumerate(dict.fromkeys(moved.cause for moved in plan.moved))}
         members = sorted(plan.moved, key=lambda moved: order[moved.cause])
         self.rows = rows_of(members, common)
-        self.numbers = {row.moved.id: number for number, row in enumerate(self.rows, 1)}
+        self.numbers = {
+            moved.id: number for number, row in enumerate(self.rows, 1) for moved in (row.moved, *row.alike)
+        }
 
     def blocks(self, measure: _Measure) -> Iterator[str]:
         plan = self.plan
@@ -164,7 +168,7 @@ class _Comment:
         yield f"### {self._verdict()}"
         if not plan.no_op or plan.marks or plan.within is not None:
             yield self._about()
-        yield from self._marks(measure, {row.moved.id for row in shown})
+        yield from self._marks(measure, {moved.id for row in shown for moved in (row.moved, *row.alike)})
         if plan.moved:
             yield from self._table(measure, shown)
         yield from self._touched(measure)
@@ -241,7 +245,7 @@ class _Comment:
     def _of_guard(self, marks: Sequence[Mark], measure: _Measure, shown: set[str]) -> Iterator[str]:
         kept = marks[: measure.marks]
         for mark in kept:
-            rows = [self.numbers[one] for one in mark.moved if one in shown]
+            rows = sorted({self.numbers[one] for one in mark.moved if one in shown})
             more = f" and {len(rows) - 8} more" if len(rows) > 8 else ""
             where = f" ({'row' if len(rows) == 1 else 'rows'} {', '.join(map(str, rows[:8]))}{more})" if rows else ""
             yield f"**{mark.guard}**: {prose(mark.message, room=measure.words + 200)}{where}"
@@ -266,7 +270,7 @@ class _Comment:
             cause = row.moved.cause
             yield self._line(row, measure, cause="″" if cause == last else self._cause(cause))
             last = cause
-        left = len(self.rows) - len(shown)
+        left = len(self.plan.moved) - sum(row.changes for row in shown)
         words = []
         if left:
             words.append(f"**{left:,} more {'change' if left == 1 else 'changes'}** not shown here, for length.")
@@ -288,11 +292,12 @@ class _Comment:
             extra.append(f"{counted(len(also) - len(extra), 'further difference')}")
         after = extra if was == now else [f"**{code(now, room=room)}**", *extra]
         share = moved_share(row.moved)
+        alike = [f"{row.changes:,} changes alike"] if row.alike else []
         cells = [
             f"{EFFECTS[row.moved.effect].emoji} {self.numbers[row.moved.id]}",
             "<br>or ".join(regions),
             code(was, room=room) if row.moved.change.before.kind != "no_route" else f"_{was}_",
-            "<br>".join([*after, *([share] if share else [])]),
+            "<br>".join([*after, *([share] if share else []), *alike]),
             cause,
         ]
         return table_row(cells)

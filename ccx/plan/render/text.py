@@ -136,7 +136,7 @@ class _Page:
         for row in group.rows[:_ROWS]:
             yield from self._row(row)
         if len(group.rows) > _ROWS:
-            left = counted(len(group.rows) - _ROWS, "further change")
+            left = counted(sum(row.changes for row in group.rows[_ROWS:]), "further change")
             yield from self._wrapped(f"and {left} ({_FULL})", tone="dim", indent=4)
 
     def _edit(self, edit: Edit, sign: Span, *, fields: bool) -> Iterator[list[Span]]:
@@ -176,6 +176,8 @@ class _Page:
             yield from self._flowing(before, after, also, same=same)
         else:
             yield from self._beside(regions, lead, before, after, also)
+        if row.alike:
+            yield from self._wrapped(f"{row.changes:,} changes alike", tone="dim", indent=6)
         share = moved_share(row.moved)
         if share:
             yield from self._wrapped(share, indent=6)

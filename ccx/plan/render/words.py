@@ -7,6 +7,7 @@ renderer escapes them further for its own format.
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -50,6 +51,7 @@ OPERATIONS: Final[Mapping[Operation, str]] = {
     "reorder": "»",
 }
 
+_QUOTED: Final = re.compile(r"`([^`\n]{1,200})`|(?<!\w)'([^'\n]{1,200})'(?!\w)")
 _BALANCE: Final[Mapping[str, str]] = {
     "round_robin": "",
     "weighted": "",
@@ -204,13 +206,10 @@ def _quoted(text: str | None, signs: Signs) -> str:
 
 
 def _cache(cache: Cache | None) -> str:
-    return (
-        "none"
-        if cache is None
-        else f"{duration(cache.ttl)} per {cache.scope}"
-        if cache.scope == "client"
-        else (f"{duration(cache.ttl)} shared")
-    )
+    if cache is None:
+        return "none"
+    scope = "per client" if cache.scope == "client" else "shared"
+    return f"{duration(cache.ttl)} {scope}{' of any answer' if cache.when == 'any' else ''}"
 
 
 def _count(number: int | None) -> str:
@@ -315,3 +314,15 @@ def command_words(line: str) -> list[str]:
         else:
             parts.append(word)
     return parts
+
+
+def quotations(message: str) -> Iterator[tuple[str, bool]]:
+    """A sentence in pieces, and of each whether it is a quoted name: in backticks, or in single quotes."""
+    end = 0
+    for found in _QUOTED.finditer(message):
+        if found.start() > end:
+            yield message[end : found.start()], False
+        yield found[1] or found[2], True
+        end = found.end()
+    if end < len(message):
+        yield message[end:], False

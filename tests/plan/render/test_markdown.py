@@ -12,7 +12,10 @@ from syrupy.assertion import SnapshotAssertion
 
 from ccx.plan.model import Mark
 from ccx.plan.render.github import code, fenced, linked, marker, marker_start, prose
+from ccx.plan.render.html import render_html
 from ccx.plan.render.markdown import LEAST, Check, Section, render_failure, render_markdown
+from ccx.plan.render.text import render_text
+from ccx.protocols.names import Protocol
 from ccx.spec.locations import Place
 from tests.plan import samples
 
@@ -62,6 +65,27 @@ def test_terms_in_common_are_said_once() -> None:
     text = render_markdown(plan)
     assert text.count("128,000") == 1
     assert "All rows: `" in text
+
+
+def test_changes_that_read_the_same_are_one_row() -> None:
+    one, other = samples.routed("b"), samples.routed(replace(samples.asked("b"), protocol=Protocol.CHAT))
+    plan = samples.plan(
+        [samples.edit("a")],
+        [
+            samples.moved(1, "retargeted", samples.routed("a"), one, samples.region(samples.models("x"))),
+            samples.moved(2, "retargeted", samples.routed("a"), other, samples.region(samples.models("y"))),
+            samples.moved(3, "retargeted", samples.routed("c"), one, samples.region(samples.models("z"))),
+        ],
+        marks=[Mark("tag-changed", "It does.", ("c1", "c2")), Mark("tag-changed", "It does.", ("c3", "c2"))],
+    )
+    text = render_markdown(plan)
+    assert "**3 routing changes**" in text
+    assert text.count("| 🔴") == 2
+    assert text.count("2 changes alike") == 1
+    assert "It does. (row 1)" in text
+    assert "It does. (rows 1, 2)" in text
+    assert render_text(plan, width=100, colour=False).count("2 changes alike") == 1
+    assert render_html(plan).count("2 changes alike") == 1
 
 
 def test_terms_are_not_common_to_regions_nobody_has_seen() -> None:
@@ -185,6 +209,7 @@ def test_code() -> None:
 
 def test_prose() -> None:
     assert prose("'a|b' moves to 'eu'.") == "`a|b` moves to `eu`."
+    assert prose("`a*` moves, `b") == "`a*` moves, &#96;b"
     assert prose("it doesn't, and isn't") == "it doesn't, and isn't"
     assert prose("@octocat closes #1 :tada: www.x.y") == (
         "&#64;&#8203;octocat closes &#35;&#8203;1 :&#8203;tada: www&#8203;.x.y"
