@@ -327,6 +327,8 @@ def _differences(old: Fields, new: Fields) -> dict[Path, tuple[str | None, str |
     """The lines that differ, in the order of the new and then of the old."""
     if {path for path in old if path[:1] == ("to",)} != {path for path in new if path[:1] == ("to",)}:
         old, new = _chain(old), _chain(new)
+    if (("models",) in old) is not (("models",) in new):
+        old, new = _listed(old), _listed(new)
     paths = dict.fromkeys((*new, *old))
     return {path: (old.get(path), new.get(path)) for path in paths if old.get(path) != new.get(path)}
 
@@ -340,6 +342,15 @@ def _chain(fields: Fields) -> Fields:
     chain: Fields = {("to",): readable.THEN.join(steps)}
     when = {path: text for path, text in rest.items() if path[0] == "when"}
     return when | chain | {path: text for path, text in rest.items() if path[0] != "when"}
+
+
+def _listed(fields: Fields) -> Fields:
+    """With all models that a channel allows in one line."""
+    models = {path: text for path, text in fields.items() if path[0] == "models" and len(path) > 1}
+    if not models:
+        return fields
+    line = ", ".join(str(path[1]) + (f" {text}" if text.startswith("as ") else "") for path, text in models.items())
+    return {path: text for path, text in fields.items() if path not in models} | {("models",): line}
 
 
 def _flat(value: object) -> Fields:

@@ -23,6 +23,8 @@ from ccx.routing.table import Channel, Route, RoutingTable
 MANY: Final = Fraction(3, 10)
 """The share of routes above which a change is large, among at least `FEW` routes."""
 FEW: Final = 10
+SMALLER: Final = Fraction(1, 10)
+"""By how much a context window has to be smaller to be told: a million is as good as 2**20."""
 GUARDS: Final[tuple[Guard, ...]] = get_args(Guard)
 ANY: Final = "any"
 
@@ -63,7 +65,7 @@ def forbidden(plan: Plan, kinds: Iterable[str]) -> tuple[str, ...]:
 def _unrouted(case: Case) -> Iterable[Mark]:
     found = [one for one in case.moved if one.effect == "newly_unrouted"]
     if found:
-        yield Mark("newly-unrouted", f"requests lose their route: {_from(found)}", _ids(found))
+        yield Mark("newly-unrouted", f"requests are no longer served: {_from(found)}", _ids(found))
 
 
 def _refused(case: Case) -> Iterable[Mark]:
@@ -210,7 +212,7 @@ def _capability(case: Case) -> Iterable[Mark]:
                         found.setdefault(f"`{name}` lacks {word}", []).append(one)
                 size = window(name, new)[0]
                 widest = max((window(model, old)[0] or 0 for model in before), default=0)
-                if size is not None and widest > size and _reaches(region.when, size):
+                if size is not None and size < widest * (1 - SMALLER) and _reaches(region.when, size):
                     said = f"`{name}` takes {number(size)} tokens, where up to {number(widest)} were taken"
                     found.setdefault(said, []).append(one)
     for said, about in found.items():
