@@ -22,6 +22,7 @@ from ccx.runtime.live import Live, prepare
 from ccx.runtime.loading import Loader
 from ccx.runtime.proxy import Proxy
 from ccx.runtime.reload import Approval, Candidate, Reconciler, Result
+from ccx.secrets import SecretCommands
 from ccx.telemetry.events import EventLog
 from ccx.telemetry.exchange import Exchange
 from ccx.telemetry.hub import Telemetry
@@ -77,7 +78,8 @@ async def running(
     loader = Loader(path, environ)
     candidate = loader.look()
     assert candidate.table is not None, candidate.problems
-    live: Live = prepare(candidate.table, candidate.digest, folder=folder, environ=environ)
+    commands = SecretCommands(environ=environ, folder=folder)
+    live: Live = prepare(candidate.table, candidate.digest, folder=folder, environ=environ, run=commands.read)
     gateway = Gateway(live)
     counter = TokenCounter()
     exchanges: list[Exchange] = []
@@ -105,6 +107,7 @@ async def running(
         persist=persisted.append,
         written=(writer_path,),
         approval=approval,
+        commands=commands,
     )
     reconciler.accept(candidate, source="file")
     proxy = Proxy(gateway, counter, emit=emit, trouble=lambda _id, error: troubles.append(error))

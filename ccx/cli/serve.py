@@ -23,6 +23,7 @@ from ccx.runtime.lastgood import LastGood, default_folder
 from ccx.runtime.live import PrepareError, prepare
 from ccx.runtime.loading import Loader, restore
 from ccx.runtime.reload import Candidate
+from ccx.secrets import SecretCommands
 from ccx.spec.render.text import render_text
 
 app = typer.Typer()
@@ -78,8 +79,9 @@ def serve(
         _show(loader)
     table = candidate.table
     assert table is not None  # noqa: S101 - one of the two branches above has seen to it
+    commands = SecretCommands(environ=os.environ, folder=loader.folder)
     try:
-        live = prepare(table, candidate.digest, folder=loader.folder, environ=os.environ)
+        live = prepare(table, candidate.digest, folder=loader.folder, environ=os.environ, run=commands.read)
     except PrepareError as error:
         for problem in error.problems:
             typer.echo(f"error: {problem}", err=True)
@@ -95,7 +97,7 @@ def serve(
         arguments = _same(path, log=log, state_dir=state_dir, require_valid=require_valid, require_plan=require_plan)
         drain = table.server.drain / 1000
         raise typer.Exit(supervise(arguments, listener, workers=workers, drain=drain))
-    run(Start(live, candidate, last_good, loader, kept, log, me, approvals), listener)
+    run(Start(live, candidate, last_good, loader, kept, log, me, approvals, commands), listener)
 
 
 def address(listen: str | None, table: RoutingTable) -> tuple[str, int]:

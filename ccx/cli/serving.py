@@ -39,6 +39,7 @@ from ccx.runtime.models import names
 from ccx.runtime.proxy import Proxy
 from ccx.runtime.relay import CutError
 from ccx.runtime.reload import Candidate, Reconciler, Result, Status
+from ccx.secrets import SecretCommands
 from ccx.telemetry.events import EventLog
 from ccx.telemetry.hub import Telemetry
 from ccx.telemetry.log import LogFormat, RequestLog
@@ -71,6 +72,7 @@ class Start:
     log_format: LogFormat | None
     worker: Worker | None
     approvals: Approvals | None = None
+    commands: SecretCommands | None = None
 
 
 def run(start: Start, listener: socket.socket) -> None:
@@ -113,6 +115,7 @@ async def _serve(start: Start, listener: socket.socket) -> None:
         note=lambda result, reason, now, status: _note(telemetry, result, reason, now, status),
         persist=lambda candidate: _persist(start.kept, candidate, telemetry),
         approval=start.approvals,
+        commands=start.commands,
         written=() if live.table.telemetry.log_file is None else (start.loader.folder / live.table.telemetry.log_file,),
     )
     reconciler.accept(start.candidate, source="last_good" if start.last_good else "file")

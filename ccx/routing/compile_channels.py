@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from fractions import Fraction
+from typing import Final
 
 from ccx.catalog.providers import Provider, provider
 from ccx.catalog.providers import Surface as Preset
@@ -16,6 +17,9 @@ from ccx.spec.node import SecretSource
 
 Report = Callable[..., None]
 """Takes a code, a message and a path below the channel; and by keyword, what a diagnostic takes."""
+
+COMMAND_REFRESH: Final = 300_000
+"""Milliseconds after which a secret's command is run again, unless the spec says when."""
 
 _AUTH: Mapping[Protocol, table.AuthScheme] = {
     Protocol.MESSAGES: "x-api-key",
@@ -74,8 +78,12 @@ def compile_secret(source: SecretSource) -> SecretRef:
     """A reference of the spec as one of the table."""
     if source.env is not None:
         return SecretRef("env", source.env)
-    assert source.file is not None  # noqa: S101 - the model has seen that exactly one is given
-    return SecretRef("file", source.file)
+    if source.file is not None:
+        return SecretRef("file", source.file)
+    assert source.command is not None  # noqa: S101 - the model has seen that exactly one is given
+    program, *arguments = source.command
+    refresh = source.refresh if source.refresh is not None else COMMAND_REFRESH
+    return SecretRef("command", program, tuple(arguments), refresh)
 
 
 def compile_limits(own: spec.Limits, inherited: spec.Limits | None = None) -> table.Limits:

@@ -109,8 +109,10 @@ def prepare(
     environ: Mapping[str, str],
     previous: Live | None = None,
     read: Callable[[str], bytes] = read_file,
+    run: Callable[[SecretRef], bytes] | None = None,
 ) -> Live:
-    """Make a table ready to serve. `folder` is the spec's: relative paths start there.
+    """Make a table ready to serve. `folder` is the spec's: relative paths start there. `run` runs the
+    commands that print secrets; None runs each anew.
 
     Raises PrepareError, naming everything that is missing at once; nothing of `previous` is touched then.
     """
@@ -118,7 +120,7 @@ def prepare(
 
     def secret(ref: SecretRef, where: str) -> str:
         try:
-            return resolve(ref, environ=environ, read=lambda name: read(str(folder / name)))
+            return resolve(ref, environ=environ, read=lambda name: read(str(folder / name)), run=run)
         except SecretError as error:
             problems.append(f"{where}: {error}")
             return ""

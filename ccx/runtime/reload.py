@@ -19,10 +19,11 @@ from typing import Literal, Protocol
 
 from watchfiles import awatch
 
+from ccx.errors import SecretError
 from ccx.routing.table import RoutingTable
 from ccx.runtime.gateway import Gateway
 from ccx.runtime.live import Live, PrepareError, prepare
-from ccx.secrets import SecretRef
+from ccx.secrets import SecretCommands, SecretRef
 
 TIMER = 15.0
 TORN_WAIT = 0.25
@@ -97,7 +98,9 @@ class Reconciler:
         persist: Callable[[Candidate], None],
         written: Collection[Path] = (),
         approval: Approval | None = None,
+        commands: SecretCommands | None = None,
     ) -> None:
+        self._commands = commands or SecretCommands(environ=environ, folder=folder)
         self._approval = approval
         self._gateway = gateway
         self._folder = folder
@@ -162,6 +165,7 @@ class Reconciler:
                 folder=self._folder,
                 environ=self._environ,
                 previous=old,
+                run=self._commands.read,
             )
         except PrepareError as error:
             return self._done("rejected", reason, problems=error.problems)
@@ -186,8 +190,15 @@ class Reconciler:
         return result
 
     def _stamp(self, candidate: Candidate) -> str:
-        """The stamp of the files together with the contents of the secret and certificate files that they name."""
+        """The stamp of the files together with the contents of the secret and certificate files that they name, and
+        what the commands that they name print."""
         digest = hashlib.sha256(candidate.stamp.encode())
+        for ref in sorted(_named(candidate.table or self._gateway.live.table, "command"), key=str):
+            try:
+                printed = hashlib.sha256(self._commands.read(ref)).digest()
+            except SecretError:
+                printed = b"failed"
+            digest.update(str(ref).encode() + b"\0" + printed)
         for name in sorted(_named_files(candidate.table or self._gateway.live.table)):
             try:
                 content = hashlib.sha256((self._folder / name).read_bytes()).digest()
@@ -267,14 +278,18 @@ class Reconciler:
         return found
 
 
-def _named_files(table: RoutingTable) -> set[str]:
-    """Paths of secret and certificate files in a table."""
-    refs: list[object] = [table.admin.key]
+def _named(table: RoutingTable, kind: str) -> set[SecretRef]:
+    """The secrets of one kind that a table refers to."""
+    refs: list[object] = [table.admin.key, table.redis.url if table.redis is not None else None]
     for channel in table.channels:
         refs += [key.secret for key in channel.keys]
         refs.append(channel.proxy)
-    names = {ref.name for ref in refs if isinstance(ref, SecretRef) and ref.kind == "file"}
-    return names | {channel.ca for channel in table.channels if channel.ca}
+    return {ref for ref in refs if isinstance(ref, SecretRef) and ref.kind == kind}
+
+
+def _named_files(table: RoutingTable) -> set[str]:
+    """Paths of secret and certificate files in a table."""
+    return {ref.name for ref in _named(table, "file")} | {channel.ca for channel in table.channels if channel.ca}
 
 
 def restart_needed(old: RoutingTable, new: RoutingTable) -> tuple[str, ...]:

@@ -122,7 +122,7 @@ def check_secrets(root: Tree, *, environ: Mapping[str, str], directory: FilePath
     for path, reference in _references(root):
         variable, file = text(under(reference, "env")), text(under(reference, "file"))
         if (variable is None) == (file is None):
-            continue
+            continue  # also a command: checking a spec runs nothing
         if file is None:
             ref, at = SecretRef("env", variable or ""), (*path, "env")
         else:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     StringConstraints,
@@ -16,6 +17,8 @@ from pydantic import (
 )
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
+
+from ccx.spec.scalars import Duration
 
 ENV_PATTERN: Final = r"^[A-Za-z_][A-Za-z0-9_]*$"
 NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
@@ -57,21 +60,32 @@ Listed = Short(_listed, one_or_many)
 
 
 class SecretSource(Node):
-    """Where a secret is: exactly one of an environment variable and a file. Never the secret itself."""
+    """Where a secret is: exactly one of an environment variable, a file and a command. Never the secret itself."""
 
     model_config = ConfigDict(
-        json_schema_extra={"oneOf": [{"required": ["env"]}, {"required": ["file"]}]},
+        json_schema_extra={
+            "oneOf": [{"required": ["env"]}, {"required": ["file"]}, {"required": ["command"]}],
+        },
     )
 
     env: Annotated[str, StringConstraints(pattern=ENV_PATTERN)] | None = None
     """Name of the environment variable that holds the secret."""
     file: Annotated[str, StringConstraints(min_length=1)] | None = None
     """Path of a file that holds the secret, relative to the spec. Re-read when it changes."""
+    command: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """A program that prints the secret, with its arguments, run without a shell: [op, read, "op://vault/key"]. `ccx
+    serve` runs it when it starts and again after `refresh`; nothing else does."""
+    refresh: Annotated[Duration, Field(ge=1000)] | None = None
+    """When a command is run again. Default 5m."""
 
     @model_validator(mode="after")
     def _exactly_one(self) -> SecretSource:
-        if (self.env is None) == (self.file is None):
-            raise ValueError("name exactly one of `env` and `file`, such as {env: ANTHROPIC_API_KEY}")
+        if sum(source is not None for source in (self.env, self.file, self.command)) != 1:
+            raise ValueError(
+                "name exactly one of `env`, `file` and `command`, such as {env: ANTHROPIC_API_KEY}",
+            )
+        if self.refresh is not None and self.command is None:
+            raise ValueError("`refresh` belongs to a `command`; files are re-read when they change")
         return self
 
 

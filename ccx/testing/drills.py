@@ -121,7 +121,14 @@ class Bench:
             clients=tuple(replace(client, expires=None) for client in table.clients),
             direct=longest,
         )
-        self._live = prepare(own, digest, folder=Path(), environ=_Environment(), read=lambda name: name.encode())
+        self._live = prepare(
+            own,
+            digest,
+            folder=Path(),
+            environ=_Environment(),
+            read=lambda name: name.encode(),
+            run=lambda ref: ref.name.encode(),
+        )
         self._clients = {client.name: client for client in own.clients}
 
     def drill(self, case: Case, decided: Decided) -> Drilled:

@@ -31,7 +31,8 @@ version: ccx/v1
 server: {max-body: 10MiB}
 channels:
   main: {provider: demo, keys: sk-ant-api03-notARealKey0123456789}
-  lab: {provider: demo, limits: {requests: 5/s}}
+  lab: {provider: demo}
+telemetry: {traces: {otlp: "http://127.0.0.1:4318"}}
 routes:
   - {name: coding, when: {model: "claude-*"}, to: [mian, {channel: lab}]}
   - {name: coding, to: [lab]}

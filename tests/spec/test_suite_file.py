@@ -50,7 +50,11 @@ WRONG = {
     "a channel of nobody": (GOOD.replace("target: lab", "target: laab"), "CCX103", "lab"),
     "a route of nobody": (GOOD.replace("route: default", "route: defaullt"), "CCX129", "default"),
     "like of nobody": (GOOD.replace("like: inline", "like: inlin"), "CCX130", "inline"),
-    "a name of the spec's": (GOOD.replace("name: again, request: {like: by file}", "name: inline, request: {model: m}"), "CCX102", None),
+    "a name of the spec's": (
+        GOOD.replace("name: again, request: {like: by file}", "name: inline, request: {model: m}"),
+        "CCX102",
+        None,
+    ),
     "an unknown key": (GOOD.replace("coverage:", "covrage:"), "CCX101", "coverage"),
     "a section of a spec": (GOOD + "channels: {}", "CCX101", None),
     "another version": (GOOD.replace("ccx/v1", "ccx/v9"), "CCX116", None),

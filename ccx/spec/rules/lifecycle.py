@@ -13,7 +13,10 @@ LIFECYCLE: Final[tuple[RuleInfo, ...]] = (
         severity="warning",
         summary="A part of the language that this version of ccx reads and checks, and does not act on.",
         why="Nothing is ignored in silence: what is written and does not hold yet is named.",
-        bad="channels: {a: {provider: demo, limits: {requests: 600/min}}}",
+        bad="""
+        channels: {a: {provider: demo}}
+        telemetry: {traces: {otlp: "http://127.0.0.1:4318"}}
+        """,
         good="channels: {a: {provider: demo}}",
     ),
 )
