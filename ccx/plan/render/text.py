@@ -167,15 +167,18 @@ class _Page:
     def _row(self, row: Row) -> Iterator[list[Span]]:
         effect = EFFECTS[row.moved.effect]
         lead = [Span("  "), Span(effect.symbol, effect.tone), Span(" ")]
-        regions = self._regions(row, room=self.columns.requests if self.columns is not None else self.width - 4)
+        columns = self.columns
+        regions = self._regions(row, room=columns.requests if columns is not None else self.width - 4)
+        if columns is not None and len(regions) > 2 * min(len(row.regions), _REGIONS) + 1:
+            # Long regions are easier to read across the whole width than down a column.
+            columns, regions = None, self._regions(row, room=self.width - 4)
         before, after, also = pair_words(row.moved.change.before, row.moved.change.after, self.signs)
-        same = before == after
-        if self.columns is None:
+        if columns is None:
             for number, text in enumerate(regions):
-                yield [*lead, Span(text)] if number == 0 else [Span("    "), Span(text)]
-            yield from self._flowing(before, after, also, same=same)
+                yield [*(lead if number == 0 else [Span("    ")]), Span(text)]
+            yield from self._flowing(before, after, also)
         else:
-            yield from self._beside(regions, lead, before, after, also)
+            yield from self._beside(columns, regions, lead, before, after, also)
         if row.alike:
             yield from self._wrapped(f"{row.changes:,} changes alike", tone="dim", indent=6)
         share = moved_share(row.moved)
@@ -200,9 +203,9 @@ class _Page:
             shown += wrapped(f"or in {counted(more, 'further region')}", room, cut=self.signs.cut, hang=2)
         return shown
 
-    def _flowing(self, before: str, after: str, also: Sequence[str], *, same: bool) -> Iterator[list[Span]]:
+    def _flowing(self, before: str, after: str, also: Sequence[str]) -> Iterator[list[Span]]:
         to = self.signs.to
-        if same:
+        if before == after:
             yield from self._wrapped(f"{before}: {', '.join(also)}" if also else before, indent=6, hang=2)
             return
         if cells(f"{before} {to} {after}") + 6 <= self.width:
@@ -216,10 +219,15 @@ class _Page:
             yield from self._wrapped(f"and {', '.join(also)}", indent=6, hang=2)
 
     def _beside(
-        self, regions: Sequence[str], lead: list[Span], before: str, after: str, also: Sequence[str]
+        self,
+        columns: _Columns,
+        regions: Sequence[str],
+        lead: list[Span],
+        before: str,
+        after: str,
+        also: Sequence[str],
     ) -> Iterator[list[Span]]:
-        columns, to, cut = self.columns, self.signs.to, self.signs.cut
-        assert columns is not None  # noqa: S101  # the caller has looked
+        to, cut = self.signs.to, self.signs.cut
         right: list[list[Span]] = []
         room = columns.before + columns.after + 4 + cells(to)
         if before == after:
