@@ -37,6 +37,10 @@ COMMANDS: Final[Mapping[str, Entry]] = {
         "replay", "Replay a request log: how many requests go elsewhere, from where to where, and what it costs."
     ),
     "test": Entry("test", "Run the routing tests of a spec, drill its failover, prove its invariants."),
+    "ci": Entry(
+        "ci", "Check a pull request: validate, lint, test and plan each spec, against where the change started."
+    ),
+    "comment": Entry("comment", "Tell on the pull request what ccx ci found, in one comment for each spec."),
     "fidelity": Entry("fidelity", "Show what each client keeps on each upstream."),
     "serve": Entry("serve", "Serve a spec, and swap to the new table whenever its files change."),
     "drift": Entry("drift", "Compare what a gateway serves with what the spec says."),

@@ -96,7 +96,7 @@ def plan_(
     Without arguments the working tree is compared with HEAD; `main...HEAD` is what a pull request changes.
     """
     destinations = _destinations(output or ["text"])
-    kinds = _kinds(forbid or [])
+    kinds = kinds_of(forbid or [])
     asked = comparison(first, second, spec=spec, usual=DEFAULT_SPEC)
     if against is not None and (cover_changes or UNCOVERED in kinds):
         raise UsageError("a gateway brings no tests", hint="leave --against out: ccx plan --cover-changes")
@@ -217,7 +217,8 @@ def _destinations(texts: Sequence[str]) -> list[Wanted]:
     return found
 
 
-def _kinds(texts: Sequence[str]) -> list[str]:
+def kinds_of(texts: Sequence[str]) -> list[str]:
+    """The kinds of change that options forbid. Raises UsageError for one that is none."""
     legal = (*GUARDS, ANY, UNCOVERED)
     kinds = [kind.strip() for text in texts for kind in text.split(",") if kind.strip()]
     for kind in kinds:

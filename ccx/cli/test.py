@@ -109,7 +109,7 @@ def run_tests(
         skipped=len(every) - len(results),
     )
     for one in destinations:
-        write_report(one, report, detailed=coverage)
+        _write(one, report, detailed=coverage)
     # A program that reads the standard output has the suggestions in its document.
     free = all(one.file is not None or one.format == "text" for one in destinations)
     if suggest and measured is not None and (write or free):
@@ -146,27 +146,32 @@ def _say(promises: Promises) -> None:
             typer.echo(shown.rstrip("\n"), err=True)
 
 
-def write_report(destination: Wanted, report: Report, *, detailed: bool = False) -> None:
-    """A report of tests, laid out for where it goes."""
+def _write(destination: Wanted, report: Report, *, detailed: bool) -> None:
     terminal = destination.file is None and sys.stdout.isatty()
     encoding = (sys.stdout.encoding or "ascii") if destination.file is None else "utf-8"
-    signs = UNICODE if encoding.lower().replace("-", "").startswith("utf") else ASCII
-    explain = partial(as_text, digest=report.digest, signs=signs)
-    ask = partial(command, spec=report.spec)
+    unicode = encoding.lower().replace("-", "").startswith("utf")
+    colour = terminal and "NO_COLOR" not in os.environ
     format_ = cast(Format, destination.format)
+    destination.write(laid_out(report, format_, unicode=unicode, colour=colour, detailed=detailed))
+
+
+def laid_out(
+    report: Report, format_: Format, *, unicode: bool = True, colour: bool = False, detailed: bool = False
+) -> str:
+    """A report of tests in a format. `detailed` names what no test covers."""
+    explain = partial(as_text, digest=report.digest, signs=UNICODE if unicode else ASCII)
+    ask = partial(command, spec=report.spec)
     match format_:
         case "text":
-            colour = terminal and "NO_COLOR" not in os.environ
-            text = render_text(report, explain=explain, ask=ask, colour=colour, detailed=detailed)
+            return render_text(report, explain=explain, ask=ask, colour=colour, detailed=detailed)
         case "json":
-            text = render_json(report, explain=explain, ask=ask)
+            return render_json(report, explain=explain, ask=ask)
         case "junit":
-            text = render_junit(report, explain=explain, ask=ask)
+            return render_junit(report, explain=explain, ask=ask)
         case "github":
-            text = render_github(report)
+            return render_github(report)
         case _:
             assert_never(format_)
-    destination.write(text)
 
 
 def _suggest(
