@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
@@ -24,8 +24,6 @@ from ccx.plan.build import nothing, plan
 from ccx.plan.edits import Compared
 from ccx.plan.guards import ANY, GUARDS, forbidden
 from ccx.plan.model import Plan
-from ccx.plan.replay.formats import LogFormat
-from ccx.plan.replay.result import Replay
 from ccx.plan.revisions import Comparison, File, Revision, Version, comparison, versions
 from ccx.routing.compile import compile_spec
 from ccx.routing.compile_conditions import compile_when
@@ -35,6 +33,10 @@ from ccx.spec.diagnostics import has_errors
 from ccx.spec.render.text import render_findings
 from ccx.spec.scalars import parse_duration
 from ccx.spec.validate import extended
+
+if TYPE_CHECKING:
+    from ccx.plan.replay.formats import LogFormat
+    from ccx.plan.replay.result import Replay
 
 app = typer.Typer()
 

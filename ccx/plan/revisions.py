@@ -122,25 +122,28 @@ def _revision(word: str) -> Revision:
 def versions(asked: Comparison) -> Iterator[tuple[Version, Version]]:
     """Both sides, read. Raises RevisionError where a revision cannot be read, or neither side has the spec."""
     if all(isinstance(where, File | WorkingTree) for where in (asked.old, asked.new)):
-        yield _checked(asked, _read(asked.old, asked.spec, None), _read(asked.new, asked.spec, None))
+        yield _both(asked, None)
         return
     with Repository(Path(os.path.abspath(asked.spec)).parent).open() as repository:
-        yield _checked(asked, _read(asked.old, asked.spec, repository), _read(asked.new, asked.spec, repository))
+        yield _both(asked, repository)
 
 
-def _checked(asked: Comparison, old: Version, new: Version) -> tuple[Version, Version]:
+def _both(asked: Comparison, repository: Repository | None) -> tuple[Version, Version]:
+    old = _read(asked.old, asked.spec, repository)
+    # Most of the text is that of the other side: what is the same is not parsed and checked again.
+    new = _read(asked.new, asked.spec, repository, previous=old.loaded)
     if old.loaded is None and new.loaded is None:
         shown = os.fspath(asked.spec)
         raise RevisionError(f"there is no {shown!r}, neither at {old.name} nor at {new.name}; name it: --spec PATH")
     return old, new
 
 
-def _read(where: Where, spec: Path, repository: Repository | None) -> Version:
+def _read(where: Where, spec: Path, repository: Repository | None, *, previous: Loaded | None = None) -> Version:
     match where:
         case WorkingTree():
-            return Version(WORKING_TREE, None, load(spec) if os.path.lexists(spec) else None)
+            return Version(WORKING_TREE, None, load(spec, previous=previous) if os.path.lexists(spec) else None)
         case File(path):
-            return Version(os.fspath(path), None, load(path))
+            return Version(os.fspath(path), None, load(path, previous=previous))
         case Revision(name):
             assert repository is not None  # noqa: S101 - the caller opens one for revisions
             commit = repository.commit(name)
@@ -150,6 +153,5 @@ def _read(where: Where, spec: Path, repository: Repository | None) -> Version:
         case _:
             assert_never(where)
     tree = repository.tree(commit, entry=spec)
-    return Version(
-        commit.name, commit.id, load(spec, read=tree.read, names=tree) if tree.there else None, tree.read, tree
-    )
+    loaded = load(spec, read=tree.read, names=tree, previous=previous) if tree.there else None
+    return Version(commit.name, commit.id, loaded, tree.read, tree)
