@@ -16,13 +16,13 @@ import uvicorn
 from ccx.admin.api import routes
 from ccx.routing.table import RoutingTable
 from ccx.runtime.app import App
+from ccx.runtime.commands import SecretCommands
 from ccx.runtime.gateway import Gateway
 from ccx.runtime.http import BoundedProtocol
 from ccx.runtime.live import Live, prepare
 from ccx.runtime.loading import Loader
 from ccx.runtime.proxy import Proxy
 from ccx.runtime.reload import Approval, Candidate, Reconciler, Result
-from ccx.secrets import SecretCommands
 from ccx.telemetry.events import EventLog
 from ccx.telemetry.exchange import Exchange
 from ccx.telemetry.hub import Telemetry

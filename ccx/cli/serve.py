@@ -19,11 +19,11 @@ from ccx.cli.supervisor import supervise
 from ccx.errors import Exit, UsageError
 from ccx.routing.table import RoutingTable
 from ccx.runtime.admission import is_loopback
+from ccx.runtime.commands import SecretCommands
 from ccx.runtime.lastgood import LastGood, default_folder
 from ccx.runtime.live import PrepareError, prepare
 from ccx.runtime.loading import Loader, restore
 from ccx.runtime.reload import Candidate
-from ccx.secrets import SecretCommands
 from ccx.spec.render.text import render_text
 
 app = typer.Typer()

@@ -30,6 +30,7 @@ from ccx.routing.conditions import axis, leaves
 from ccx.routing.facts import Axis
 from ccx.routing.table import RoutingTable
 from ccx.runtime.app import App
+from ccx.runtime.commands import SecretCommands
 from ccx.runtime.gateway import Gateway
 from ccx.runtime.http import BoundedProtocol
 from ccx.runtime.lastgood import Kept, LastGood
@@ -39,7 +40,6 @@ from ccx.runtime.models import names
 from ccx.runtime.proxy import Proxy
 from ccx.runtime.relay import CutError
 from ccx.runtime.reload import Candidate, Reconciler, Result, Status
-from ccx.secrets import SecretCommands
 from ccx.telemetry.events import EventLog
 from ccx.telemetry.hub import Telemetry
 from ccx.telemetry.log import LogFormat, RequestLog

@@ -21,9 +21,10 @@ from watchfiles import awatch
 
 from ccx.errors import SecretError
 from ccx.routing.table import RoutingTable
+from ccx.runtime.commands import SecretCommands
 from ccx.runtime.gateway import Gateway
 from ccx.runtime.live import Live, PrepareError, prepare
-from ccx.secrets import SecretCommands, SecretRef
+from ccx.secrets import SecretRef
 
 TIMER = 15.0
 TORN_WAIT = 0.25
