@@ -278,8 +278,8 @@ def _tell(tested: Tested, course: _Course) -> None:
             course.gate(name, "passed" if good == len(results) else "failed", f"{good}/{len(results)}")
     if tested.coverage is not None:
         below = tested.below
-        detail = "; ".join(one.removeprefix("coverage of ") for one in below) if below else f"{tested.coverage.total.percent} %"
-        course.gate("coverage", "failed" if below else "passed", detail)
+        words = [one.removeprefix("coverage of ") for one in below] or [f"{tested.coverage.total.percent} %"]
+        course.gate("coverage", "failed" if below else "passed", "; ".join(words))
 
 
 def _planned(made: Plan, promises: Promises | None, course: _Course) -> tuple[tuple[Uncovered, ...], tuple[str, ...]]:
