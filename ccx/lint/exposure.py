@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from ccx.lint.conditions import whens
 from ccx.lint.rule import Rule
 from ccx.lint.subject import RouteView, Subject
-from ccx.protocols.conversion import answering
+from ccx.protocols.preference import answering
 from ccx.routing.compile_conditions import admitted
 from ccx.routing.conditions import All, AnyOf, ClientIn, Condition, Constant, Not, PrefixIn, TagMatches, leaves
 from ccx.routing.table import Channel, Client

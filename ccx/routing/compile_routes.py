@@ -9,8 +9,8 @@ from functools import partial
 from math import gcd
 from typing import Any
 
-from ccx.protocols.conversion import answering
 from ccx.protocols.names import CHAT_PROTOCOLS, Protocol
+from ccx.protocols.preference import answering
 from ccx.routing import table
 from ccx.routing.capability import check_target, needs
 from ccx.routing.compile_conditions import admitted, asked_for, compile_when
@@ -81,7 +81,7 @@ def compile_route(
         failover=treatment.failover,
         policy=treatment.policy,
         on_loss=treatment.on_loss,
-        cache=table.Cache(route.cache.ttl, route.cache.scope) if route.cache is not None else None,
+        cache=None if route.cache is None else table.Cache(route.cache.ttl, route.cache.scope, route.cache.when),
     )
 
 

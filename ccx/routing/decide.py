@@ -15,8 +15,8 @@ from functools import cache
 
 from ccx.catalog.models import models
 from ccx.catalog.providers import provider
-from ccx.protocols.conversion import answering
 from ccx.protocols.names import RESERVED_SEGMENTS, Protocol
+from ccx.protocols.preference import answering
 from ccx.routing.conditions import (
     BodyField,
     Condition,

@@ -11,10 +11,10 @@ import openai
 import pytest
 
 from ccx.errors import BadReply, ClientError
-from ccx.protocols.conversion import answering
 from ccx.protocols.images import RATIOS, Drawn, from_gemini, streamed, to_gemini, whole
 from ccx.protocols.ir import Loss
 from ccx.protocols.names import Protocol
+from ccx.protocols.preference import answering
 from ccx.protocols.sse import SseDecoder
 from tests.faults import FaultUpstream, Reply
 from tests.gateway import running
