@@ -12,7 +12,8 @@ from ccx.errors import UsageError
 def difference(old: bytes, new: bytes, *, name: str) -> str:
     """A unified difference, as `git apply` takes it."""
     before, after = (data.decode("utf-8").split("\n") for data in (old, new))
-    lines = difflib.unified_diff(_lines(before), _lines(after), f"a/{name}", f"b/{name}")
+    shown = name.lstrip("/")
+    lines = difflib.unified_diff(_lines(before), _lines(after), f"a/{shown}", f"b/{shown}")
     return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
 
 

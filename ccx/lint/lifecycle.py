@@ -15,9 +15,11 @@ from ccx.routing.globs import Globs, glob_matches, most_specific
 from ccx.routing.table import Channel
 from ccx.spec.diagnostics import Fix, Path, TextEdit
 from ccx.spec.finding import Finding
+from ccx.spec.versions.deprecated import Deprecated
 from ccx.spec.wording import closest, listed
 
 SOON: Final = timedelta(days=30)
+_ALSO_SHOWN: Final = 5
 
 
 def unused_channels(subject: Subject) -> Iterator[Finding]:
@@ -153,7 +155,33 @@ def _renamed(subject: Subject, path: Path, name: str) -> Fix | None:
     return Fix(f"write {name}", False, (TextEdit(place.file, place.key, name),))
 
 
+def deprecated_fields(subject: Subject) -> Iterator[Finding]:
+    """One finding for each field, at its first place, naming up to five more.
+
+    Where two fields are one now, that one stands at the first of them, and it is the first that is named.
+    """
+    if not subject.loaded.deprecated:
+        return
+    by_row: dict[Deprecated, list[Path]] = {}
+    keys = {(place.file, place.key): path for path, place in subject.locations.items() if place.key is not None}
+    for use in subject.loaded.deprecated:
+        path = keys.get((use.file, use.key))
+        if path is not None:
+            by_row.setdefault(use.row, []).append(path)
+    for row, paths in by_row.items():
+        more = f" ({len(paths)} places)" if len(paths) > 1 else ""
+        yield Finding(
+            paths[0],
+            "CCX502",
+            f"`{row.shown}` is read until ccx {row.removed_in}{more}",
+            help=f"it is written `{row.replacement}` now; `ccx migrate` writes it",
+            at_key=True,
+            also=tuple((path, "and here") for path in paths[1 : _ALSO_SHOWN + 1]),
+        )
+
+
 LIFECYCLE: Final[tuple[Rule, ...]] = (
+    Rule(("CCX502",), deprecated_fields),
     Rule(("CCX503",), unused_channels),
     Rule(("CCX504",), unused_models),
     Rule(("CCX506", "CCX507"), expiring_clients),

@@ -19,6 +19,7 @@ from ccx.spec.layout import laid_out
 from ccx.spec.locations import Tree
 from ccx.spec.order import in_order
 from ccx.spec.schema import FILE_NAME, SUITE_FILE_NAME, embedded
+from ccx.spec.versions import v1alpha1
 from ccx.spec.written import Page, Word, comments, walk
 from ccx.spec.written_reader import CannotRead, read_page
 
@@ -87,6 +88,8 @@ def arrange(page: Page, tree: Tree) -> None:
     if version is None or version.content == VERSION:
         suite = tree.child("spec") is not None and tree.child("channels") is None
         in_order(page.root, embedded(SUITE_FILE_NAME if suite else FILE_NAME))
+    elif version.content == v1alpha1.VERSION:
+        in_order(page.root, v1alpha1.schema())
     for entry in walk(page.root):
         if entry.key is not None:
             _spell(entry.key, key=True)

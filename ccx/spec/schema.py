@@ -18,6 +18,7 @@ from ccx.spec.document import Spec
 from ccx.spec.node import Node
 from ccx.spec.scalars import COUNT_PATTERN, DURATION_PATTERN, SIZE_PATTERN
 from ccx.spec.suite import Suite
+from ccx.spec.versions import v1alpha1
 
 SCHEMA_ID: Final = "urn:ccx:schema:v1"
 FILE_NAME: Final = "ccx.v1.json"
@@ -179,8 +180,10 @@ def _written(value: int, pattern: str | None) -> int | str:
 
 
 def write(repository: Path) -> tuple[Path, ...]:
-    """Write both copies of both schemas in a checkout; returns their paths. Raises OSError."""
-    written = []
+    """Write every schema in a checkout, those that the package needs twice; returns their paths. Raises OSError."""
+    old = repository / "schema" / v1alpha1.FILE_NAME
+    old.write_text(render(v1alpha1.schema()), encoding="utf-8")
+    written = [old]
     for file, schema in ((FILE_NAME, generate()), (SUITE_FILE_NAME, generate_suite())):
         for folder in (repository / "schema", repository / "ccx" / "spec"):
             (folder / file).write_text(render(schema), encoding="utf-8")

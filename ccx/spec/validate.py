@@ -3,9 +3,9 @@
 Laws. `load` never raises for what files hold. A spec is there exactly when no diagnostic is an error. One mistake is
 one diagnostic. No diagnostic and no excerpt shows a secret, not even one that should not have been written there.
 
-The order: the version before all else, since another one may give the same words another meaning; then secrets, so
-that nothing after them shows one; then the shape (JSON Schema, models); then references, exposure, and what has no
-effect yet. Later steps also look at documents that failed in earlier ones.
+The order: the version before all else, since another one may give the same words another meaning, and files of an older
+one are converted; then secrets, so that nothing after them shows one; then the shape (JSON Schema, models); then
+references, exposure, and what has no effect yet. Later steps also look at documents that failed in earlier ones.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from ccx.spec.references import check_references
 from ccx.spec.shape import Shape, check_shape
 from ccx.spec.source import DISK, Closure, Names, Read, read_closure, read_file
 from ccx.spec.suite_references import check_suite
+from ccx.spec.versions.current import modern
+from ccx.spec.versions.deprecated import Use
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,8 @@ class Loaded:
     """A spec as loaded. `spec` is None when a diagnostic is an error.
 
     `excerpts` gives source lines for renderers, with secrets covered. `good` are the digests of entries that passed
-    the schema, for the next load.
+    the schema, for the next load. `closure` has the files as they are; `deprecated` are the fields of an older version
+    of the language that they use.
     """
 
     spec: Spec | None
@@ -44,6 +47,7 @@ class Loaded:
     closure: Closure
     excerpts: Excerpts
     good: frozenset[bytes] = frozenset()
+    deprecated: tuple[Use, ...] = ()
 
 
 def load(
@@ -60,9 +64,10 @@ def load(
     for the same path; work on unchanged parts is not done again. `names` and `read` are where files come from.
     """
     closure = read_closure(path, read=read, names=names, previous=previous.closure if previous else None)
-    readable, wrong = version_of(closure)
-    found: list[Diagnostic] = [*closure.diagnostics, *wrong]
-    root, wrong = merge(closure)
+    now = modern(closure)
+    readable, wrong = version_of(now.closure) if not has_errors(now.diagnostics) else (False, ())
+    found: list[Diagnostic] = [*closure.diagnostics, *now.diagnostics, *wrong]
+    root, wrong = merge(now.closure)
     locations = Locations(root)
     secrets = find_secrets(root) if root is not None else InlineSecrets((), frozenset(), ())
     shape: Shape[Spec] | None = None
@@ -83,6 +88,7 @@ def load(
         closure=closure,
         excerpts=Excerpts(closure.files, secrets.places),
         good=shape.good if shape is not None else frozenset(),
+        deprecated=now.uses,
     )
 
 

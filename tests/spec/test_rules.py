@@ -44,7 +44,7 @@ def shown(fragment: str, folder: Path) -> set[str]:
     if more:
         (folder / "more.yaml").write_text(more)
     head = "" if "version:" in main else "version: ccx/v1\n"
-    tail = "" if re.search(r"^channels:", main, re.MULTILINE) else "\nchannels: {main: {provider: demo}}\n"
+    tail = "" if re.search(r"^(channels|upstreams):", main, re.MULTILINE) else "\nchannels: {main: {provider: demo}}\n"
     (folder / "ccx.yaml").write_text(head + main + tail)
     loaded = load(folder / "ccx.yaml", environ={"ANTHROPIC_API_KEY": "k", "OPENAI_API_KEY": "k", "AZURE_KEY": "k"})
     return {one.code for one in check_compiled(loaded).diagnostics}

@@ -10,6 +10,24 @@ _KEY: Final = 'key: {sha256: "6d21164477a9c73e31be668f4b7a43ac4facb88e86af815d2e
 
 AGING: Final[tuple[RuleInfo, ...]] = (
     lint_rule(
+        "CCX502",
+        "deprecated-field",
+        severity="info",
+        summary="A field is used that a later version of ccx will no longer read.",
+        why="""The message says what is written instead and how long there is time. `ccx migrate` writes it where the
+        field belongs to an older version of the language.""",
+        bad="""
+        version: ccx/v1alpha1
+        upstreams: {main: {provider: demo}}
+        rules: [{name: default, match: {model: demo-*}, target: main}]
+        """,
+        good="""
+        version: ccx/v1
+        channels: {main: {provider: demo}}
+        routes: [{name: default, when: {model: demo-*}, to: [main]}]
+        """,
+    ),
+    lint_rule(
         "CCX503",
         "unused-channel",
         severity="warning",
