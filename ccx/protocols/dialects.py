@@ -40,6 +40,8 @@ class Dialect:
     Tools. `tool_choices`: legal modes. `allowed_tools`: whether a choice may name several tools. `custom_tools`:
     whether tools may take free text. `strict`: whether functions may be strict.
 
+    `cache_control`: what may have a cache breakpoint (text, tools), and whether it may say for how long (ttl).
+
     `json_schema`: whether structured output by schema is understood (else `json_object`, else a tool).
     """
 
@@ -77,6 +79,7 @@ class Dialect:
     allowed_tools: bool = False
     custom_tools: bool = False
     strict: bool = True
+    cache_control: frozenset[Literal["text", "tools", "ttl"]] = frozenset()
     json_schema: Literal["json_schema", "json_object", "none"] = "json_schema"
 
 
@@ -188,8 +191,9 @@ _MOONSHOT = Dialect(
 )
 
 # https://www.alibabacloud.com/help/en/model-studio/qwen-api-via-openai-chat-completions (a system message belongs at
-# the start; tool_choice knows no required; logprobs by some models only) and
-# https://www.alibabacloud.com/help/en/model-studio/deep-thinking
+# the start; tool_choice knows no required; logprobs by some models only),
+# https://www.alibabacloud.com/help/en/model-studio/deep-thinking and
+# https://www.alibabacloud.com/help/en/model-studio/context-cache (breakpoints in messages, always for five minutes)
 _DASHSCOPE = Dialect(
     "dashscope",
     content_parts=True,
@@ -199,6 +203,7 @@ _DASHSCOPE = Dialect(
     top_k=True,
     tool_choices=frozenset({"auto", "none", "named"}),
     strict=False,
+    cache_control=frozenset({"text"}),
     json_schema="json_object",
 )
 
@@ -235,7 +240,8 @@ _GROQ = Dialect(
 )
 
 # https://openrouter.ai/docs/api/reference/parameters, https://openrouter.ai/docs/guides/best-practices/reasoning-tokens
-# (thoughts go back as they came), https://openrouter.ai/docs/guides/overview/multimodal/pdfs
+# (thoughts go back as they came), https://openrouter.ai/docs/guides/overview/multimodal/pdfs,
+# https://openrouter.ai/docs/guides/best-practices/prompt-caching
 _OPENROUTER = Dialect(
     "openrouter",
     developer_role=True,
@@ -249,6 +255,7 @@ _OPENROUTER = Dialect(
     top_k=True,
     user_limit=128,
     allowed_tools=False,
+    cache_control=frozenset({"text", "tools", "ttl"}),
 )
 
 # https://docs.mistral.ai/api/#tag/chat/operation/chat_completion_v1_chat_completions_post (no stream_options: usage

@@ -36,6 +36,14 @@ class Native:
     data: JsonObject
 
 
+@dataclass(frozen=True, slots=True)
+class CacheBreakpoint:
+    """The prompt up to here, with what this stands on, is worth keeping for the next request. `ttl`: for how long, as
+    providers say it (`5m`, `1h`); None is their own measure."""
+
+    ttl: str | None = None
+
+
 # --- parts ----------------------------------------------------------------------------------------------------------
 
 
@@ -58,6 +66,7 @@ class Text:
     text: str
     citations: tuple[Citation, ...] = ()
     native: tuple[Native, ...] = ()
+    cache: CacheBreakpoint | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +91,7 @@ class ToolCall:
     namespace: str | None = None
     server: bool = False
     native: tuple[Native, ...] = ()
+    cache: CacheBreakpoint | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +105,7 @@ class ToolResult:
     kind: Literal["function", "custom"] = "function"
     server: bool = False
     native: tuple[Native, ...] = ()
+    cache: CacheBreakpoint | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +141,7 @@ class Media:
     name: str | None = None
     detail: Literal["low", "high", "auto"] | None = None
     native: tuple[Native, ...] = ()
+    cache: CacheBreakpoint | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +190,7 @@ class Tool:
     grammar: tuple[str, str] | None = None
     namespace: str | None = None
     native: tuple[Native, ...] = ()
+    cache: CacheBreakpoint | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +249,7 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request for an answer. `user` identifies the end user, `session` the conversation, as the client named them.
+    """A request for an answer. `user` identifies the end user, as the client named them.
 
     `native` holds top-level fields that only the client's protocol knows.
     """

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from ccx.cli.main import app
 from ccx.errors import BadReply, ClientError
 from ccx.protocols import ir
+from ccx.protocols.cache_control import breakpoints
 from ccx.protocols.codec import Asked as Asker
 from ccx.protocols.codec import Context
 from ccx.protocols.conversion import CODECS
@@ -129,7 +130,7 @@ def thinks(request: ir.Request) -> object:
 ASPECTS: dict[str, Callable[[ir.Request], object]] = {
     "system": lambda r: words(r, "system"),
     "system_later": lambda r: (words(r, "system")[-1], r.messages[0].role),
-    "cache_control": lambda r: None,
+    "cache_control": lambda r: [cache for _, _, cache in breakpoints(r)],
     "image": media,
     "image_url": lambda r: [getattr(source, "url", source) for _, source in media(r)],  # type: ignore[misc]  # pairs
     "file_id": media,

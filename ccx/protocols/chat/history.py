@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import assert_never
 
+from ccx.protocols.cache_control import written as breakpoint_field
 from ccx.protocols.chat.parts import flattened, write_media, write_text
 from ccx.protocols.chat.reading import Reader, joined, lost, merged, record, records, text
 from ccx.protocols.chat.tools import Names, call_id, write_call
@@ -141,6 +142,8 @@ class History:
         if moved:
             words.append({"type": "text", "text": "[what else it gave follows in the next message]"})
             moved.insert(0, {"type": "text", "text": f"[given by the tool call {ident}]"})
+        if words and words[-1].get("type") == "text" and "text" in dialect.cache_control:
+            words[-1].update(breakpoint_field(result.cache, ttl="ttl" in dialect.cache_control))
         if result.is_error:
             self.losses.append(Loss(path, "is_error", approximate=True, detail="told in the text"))
             _mark_error(words)

@@ -12,6 +12,8 @@ import binascii
 import re
 from typing import Literal, assert_never
 
+from ccx.protocols.cache_control import parted
+from ccx.protocols.cache_control import written as breakpoint_field
 from ccx.protocols.chat import reasoning
 from ccx.protocols.chat.reading import Origin, Reader, lost, merged, record, rest, text
 from ccx.protocols.dialects import Dialect
@@ -58,7 +60,8 @@ def read_part(part: Json, origin: Origin) -> Content:
         return Text(part) if isinstance(part, str) else Opaque("unknown", Native(Protocol.CHAT, origin.issuer, {}))
     match part.get("type"):
         case "text" if isinstance(words := part.get("text"), str):
-            return Text(words, native=origin.native(rest(part, ("type", "text"))))
+            extra, cache = parted(rest(part, ("type", "text")))
+            return Text(words, native=origin.native(extra), cache=cache)
         case "refusal" if isinstance(words := part.get("refusal"), str):
             return Refusal(words, native=origin.native(rest(part, ("type", "refusal"))))
         case "thinking" if "thinking" in part:
@@ -178,6 +181,8 @@ def write_media(
 def write_text(part: Text, *, path: str, dialect: Dialect, reader: Reader, losses: list[Loss]) -> JsonObject:
     """A part of text, with the hints that the vendor takes."""
     written: JsonObject = {"type": "text", "text": part.text}
+    if "text" in dialect.cache_control:
+        written.update(breakpoint_field(part.cache, ttl="ttl" in dialect.cache_control))
     if part.citations:
         losses.append(Loss(f"{path}.citations", "citations"))
     if not part.native:

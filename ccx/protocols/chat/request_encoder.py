@@ -9,9 +9,12 @@ Source: https://platform.openai.com/docs/api-reference/chat/create; of the diale
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from typing import assert_never
 
 import msgspec
 
+from ccx.protocols.cache_control import breakpoints
 from ccx.protocols.chat.history import History
 from ccx.protocols.chat.reading import Reader, joined, merged, record, text
 from ccx.protocols.chat.thinking import write_thinking
@@ -22,6 +25,7 @@ from ccx.protocols.ir import (
     Json,
     JsonObject,
     Loss,
+    Media,
     Message,
     OutputFormat,
     Request,
@@ -29,7 +33,9 @@ from ccx.protocols.ir import (
     ServerTool,
     Text,
     Tool,
+    ToolCall,
     ToolChoice,
+    ToolResult,
 )
 
 JSON_TOOL = "structured_output"
@@ -83,6 +89,7 @@ def encode_request(request: Request, target: Target, *, new_id: NewId) -> Encode
         history.add(Message("system", (Text(told),)), "output")
     payload["messages"] = history.end()
 
+    losses.extend(_unmarked(request, dialect))
     choice = request.tool_choice
     if json_tool is not None:
         tools.append(json_tool)
@@ -149,6 +156,28 @@ def _tools(
             case ServerTool(_, native):
                 written.append(native.data)
     return written, options
+
+
+def _unmarked(request: Request, dialect: Dialect) -> Iterator[Loss]:
+    """A loss for each cache breakpoint that the vendor does not know, or does not know the time of."""
+    known = dialect.cache_control
+    for path, holder, cache in breakpoints(request):
+        match holder:
+            case Text():
+                kept = "text" in known
+            case ToolResult(content=content):
+                # It is put on the last text of the message, if there is one.
+                kept = "text" in known and any(isinstance(one, Text) for one in content)
+            case Tool():
+                kept = "tools" in known
+            case Media() | ToolCall():
+                kept = False
+            case _:
+                assert_never(holder)
+        if not kept:
+            yield Loss(f"{path}.cache", "cache_control")
+        elif cache.ttl is not None and "ttl" not in known:
+            yield Loss(f"{path}.cache", "cache_control", approximate=True, detail="for a time of the vendor's own")
 
 
 def _output(

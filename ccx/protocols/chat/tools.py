@@ -16,7 +16,9 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from ccx.protocols.chat.reading import Origin, Reader, boolean, lost, merged, record, records, rest, text
+from ccx.protocols.cache_control import parted
+from ccx.protocols.cache_control import written as breakpoint_field
+from ccx.protocols.chat.reading import Origin, Reader, boolean, merged, record, records, rest, text
 from ccx.protocols.codec import ToolName
 from ccx.protocols.dialects import Dialect
 from ccx.protocols.ir import Json, JsonObject, Loss, Native, ServerTool, Tool, ToolCall, ToolChoice
@@ -71,6 +73,7 @@ def _read_tool(item: JsonObject, origin: Origin) -> Tool | ServerTool:
 
 
 def _read_function(function: JsonObject, extra: JsonObject, origin: Origin) -> Tool:
+    extra, cache = parted(extra)
     if inside := rest(function, ("name", "description", "parameters", "strict")):
         extra["function"] = inside
     schema = function.get("parameters")
@@ -80,6 +83,7 @@ def _read_function(function: JsonObject, extra: JsonObject, origin: Origin) -> T
         schema=schema if isinstance(schema, dict) else None,
         strict=boolean(function.get("strict")),
         native=origin.native(extra),
+        cache=cache,
     )
 
 
@@ -229,10 +233,10 @@ def write_tool(
         written["strict"] = strict
     elif strict:
         losses.append(Loss(path, "strict"))
-    if not dialect.content_parts:
-        losses += [lost(path, key) for key in extra if key == "cache_control"]
-        extra.pop("cache_control", None)
-    return merged({"type": "function", "function": written}, extra)
+    marked = (
+        breakpoint_field(tool.cache, ttl="ttl" in dialect.cache_control) if "tools" in dialect.cache_control else {}
+    )
+    return merged({"type": "function", "function": written, **marked}, extra)
 
 
 def _stand_in(tool: Tool, path: str, losses: list[Loss]) -> tuple[str | None, JsonObject]:

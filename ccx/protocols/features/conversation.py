@@ -162,12 +162,16 @@ def _rows() -> Iterator[Row]:
             R: {"input": [*talk[:3], {"role": "developer", "content": later}, {"role": "user", "content": "Well?"}]},
         },
     )
+    marked: list[Json] = [{"type": "text", "text": first, "cache_control": {"type": "ephemeral"}}]
     yield (
         "cache_control",
         "cache breakpoints",
         group,
         "cache_control",
-        {M: {"system": [{"type": "text", "text": first, "cache_control": {"type": "ephemeral"}}]}},
+        {
+            M: {"system": marked},
+            C: {"messages": [{"role": "system", "content": marked}, {"role": "user", "content": "Hello"}]},
+        },
     )
 
     group = "media"

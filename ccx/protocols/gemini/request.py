@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Final
 
 from ccx.errors import ClientError
+from ccx.protocols import cache_control
 from ccx.protocols.codec import Context, Encoded, NewId, Target
 from ccx.protocols.gemini.blocks import Writer
 from ccx.protocols.gemini.config import decode_config, encode_config
@@ -126,6 +127,7 @@ def encode_request(request: Request, target: Target, *, new_id: NewId) -> Encode
     model = traits(target.model)
     fields = accepted(request.native, target.issuer)
     losses.extend(refused(request.native, target.issuer, "native"))
+    losses.extend(cache_control.lost(request))
     names = ToolNames(request)
     called = {
         part.id: (part.namespace, part.name)

@@ -15,6 +15,7 @@ from typing import Literal, assert_never
 
 import msgspec
 
+from ccx.protocols.cache_control import FIELD, written
 from ccx.protocols.codec import Target
 from ccx.protocols.ir import (
     Citation,
@@ -87,8 +88,8 @@ class Writer:
     def _text(self, part: Text, path: str) -> JsonObject | None:
         if not part.text.strip():
             # A blank text is refused by the API and says nothing; what hangs on it is lost with it.
-            if "cache_control" in accepted(part.native, self.target.issuer):
-                self.losses.append(Loss(path, "cache_control", detail="on a blank text"))
+            if part.cache is not None or FIELD in accepted(part.native, self.target.issuer):
+                self.losses.append(Loss(path, FIELD, detail="on a blank text"))
             self._refuse(part, path)
             return None
         block: JsonObject = {"type": "text", "text": part.text}
@@ -100,6 +101,7 @@ class Writer:
                 self.losses.append(Loss(f"{path}.citations", "citations"))
             if cited:
                 block["citations"] = cited
+        block.update(written(part.cache))
         if part.native:
             block.update(accepted(part.native, self.target.issuer))
             self._refuse(part, path)
@@ -133,6 +135,7 @@ class Writer:
                 "id": legal_id(part.id),
                 "name": self.names.upstream(part.namespace, part.name),
                 "input": self._input(part, path),
+                **written(part.cache),
                 **fields,
             },
         )
@@ -158,7 +161,7 @@ class Writer:
             block["content"] = shortened(content)
         if part.is_error:
             block["is_error"] = True
-        yield "user", {**block, **fields}
+        yield "user", {**block, **written(part.cache), **fields}
 
     def _shown(self, item: Text | Media | Opaque, path: str) -> Iterator[JsonObject]:
         match item:
@@ -179,10 +182,12 @@ class Writer:
         self._refuse(part, path)
         fields = accepted(part.native, self.target.issuer)
         if role == "user":
-            return encode_media(part, fields, path, self.losses, vision=self.target.vision is not False)
-        # Only users show things; the note keeps the turn from being empty.
-        self.losses.append(Loss(path, part.kind, detail=f"in a turn of the {role}"))
-        return {"type": "text", "text": f"[{part.kind} left out]"}
+            block = encode_media(part, fields, path, self.losses, vision=self.target.vision is not False)
+        else:
+            # Only users show things; the note keeps the turn from being empty.
+            self.losses.append(Loss(path, part.kind, detail=f"in a turn of the {role}"))
+            block = {"type": "text", "text": f"[{part.kind} left out]"}
+        return {**block, **written(part.cache)}
 
     def _refuse(self, part: Text | Reasoning | ToolCall | ToolResult | Media | Refusal, path: str) -> None:
         if part.native:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 
 import msgspec
 
+from ccx.protocols.cache_control import parted
 from ccx.protocols.codec import Context, ToolName
 from ccx.protocols.ir import (
     Citation,
@@ -86,8 +87,9 @@ class Reader:
             case "tool_result":
                 return self._result(block, path)
             case "image" | "document":
-                media = decode_media(block, self.issuer)
-                return self._opaque(block, path) if media is None else media
+                given, cache = parted(block)
+                media = decode_media(given, self.issuer)
+                return self._opaque(block, path) if media is None else replace(media, cache=cache)
             case str() if kind.endswith("_tool_result") and isinstance(block.get("tool_use_id"), str):
                 return self._server_result(block, path)
             case _:
@@ -103,7 +105,8 @@ class Reader:
         raw = block.get("citations")
         citations = tuple(self.citation(one) for one in raw if isinstance(one, dict)) if isinstance(raw, list) else ()
         known = ("type", "text", "citations") if raw is None or isinstance(raw, list) else ("type", "text")
-        return Text(text, citations, made(_rest(block, known), self.issuer))
+        rest, cache = parted(_rest(block, known))
+        return Text(text, citations, made(rest, self.issuer), cache)
 
     def citation(self, raw: JsonObject) -> Citation:
         """A citation, in any of the protocol's forms."""
@@ -149,9 +152,9 @@ class Reader:
             return ToolCall(id_, name, arguments_text(given), server=True, native=native)
         if name == self.json_tool:
             return Text(arguments_text(given))
-        native = made(_rest(block, ("type", "id", "name", "input")), self.issuer)
+        rest, cache = parted(_rest(block, ("type", "id", "name", "input")))
         id_ = original_id(id_) if self.sealed else id_
-        return self.client_call(id_, name, given, native)
+        return replace(self.client_call(id_, name, given, made(rest, self.issuer)), cache=cache)
 
     def client_call(self, id_: str, name: str, given: Json, native: tuple[Native, ...]) -> ToolCall:
         """A call of a client's tool, under the client's name for it."""
@@ -166,11 +169,13 @@ class Reader:
         id_ = block.get("tool_use_id")
         if not isinstance(id_, str):
             raise Malformed(f"{path}.tool_use_id", "Field required")
+        rest, cache = parted(_rest(block, ("type", "tool_use_id", "content", "is_error")))
         return ToolResult(
             original_id(id_) if self.sealed else id_,
             tuple(self._shown(block.get("content"), f"{path}.content")),
             is_error=block.get("is_error") is True,
-            native=made(_rest(block, ("type", "tool_use_id", "content", "is_error")), self.issuer),
+            native=made(rest, self.issuer),
+            cache=cache,
         )
 
     def _shown(self, content: Json, path: str) -> Iterator[Text | Media | Opaque]:

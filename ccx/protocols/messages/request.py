@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from ccx.errors import ClientError
+from ccx.protocols.cache_control import written
 from ccx.protocols.codec import Context, Encoded, NewId, Target
 from ccx.protocols.ir import (
     Json,
@@ -130,7 +131,12 @@ def _system(raw: Json, reader: Reader) -> list[Message]:
     # Claude Code bills by a first block that changes from call to call: for Anthropic it is a header, for every other
     # model noise in the prompt and the end of its cache.
     seen = tuple(
-        Opaque(_BILLING, Native(Protocol.MESSAGES, None, {"type": "text", "text": part.text, **own(part.native)}))
+        Opaque(
+            _BILLING,
+            Native(
+                Protocol.MESSAGES, None, {"type": "text", "text": part.text, **own(part.native), **written(part.cache)}
+            ),
+        )
         if isinstance(part, Text) and part.text.startswith(_BILLING)
         else part
         for part in parts

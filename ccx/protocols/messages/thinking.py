@@ -122,8 +122,8 @@ def settle(
     if target.thinking is False and wants:
         losses.append(Loss("thinking", "reasoning", detail="the model does not think"))
         return settings
-    if native is not None and isinstance(native, dict) and native.get("type") in traits.thinking:
-        settings.thinking, settings.thinks = native, native.get("type") in ("enabled", "adaptive")
+    if isinstance(native, dict) and isinstance(kind := native.get("type"), str) and kind in traits.thinking:
+        settings.thinking, settings.thinks = native, kind in ("enabled", "adaptive")
         settings.effort = level
         _effort(settings, level, True, traits=traits, losses=losses)
         return settings

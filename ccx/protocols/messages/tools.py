@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from ccx.protocols.cache_control import parted, written
 from ccx.protocols.ir import Json, JsonObject, Loss, Native, Request, ServerTool, Tool, ToolChoice
 from ccx.protocols.messages.models import Traits
 from ccx.protocols.messages.naming import ToolNames
@@ -51,12 +52,14 @@ def _tool(raw: Json, path: str) -> Tool | ServerTool:
     known |= {"input_schema"} if schema is None or isinstance(schema, dict) else set()
     known |= {"description"} if description is None or isinstance(description, str) else set()
     known |= {"strict"} if strict is None or isinstance(strict, bool) else set()
+    rest, cache = parted({key: value for key, value in raw.items() if key not in known})
     return Tool(
         name,
         description if isinstance(description, str) else None,
         schema if isinstance(schema, dict) else None,
         strict if isinstance(strict, bool) else None,
-        native=made({key: value for key, value in raw.items() if key not in known}, None),
+        native=made(rest, None),
+        cache=cache,
     )
 
 
@@ -126,6 +129,7 @@ def _client_tool(tool: Tool, name: str, path: str, *, issuer: str, traits: Trait
             block["strict"] = tool.strict
         elif tool.strict:
             losses.append(Loss(path, "strict"))
+    block.update(written(tool.cache))
     block.update(accepted(tool.native, issuer))
     losses.extend(refused(tool.native, issuer, f"{path}.native"))
     return block

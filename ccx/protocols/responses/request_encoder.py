@@ -19,6 +19,7 @@ from typing import Final
 
 import msgspec
 
+from ccx.protocols import cache_control
 from ccx.protocols.codec import Context, Encoded, NewId, Target
 from ccx.protocols.ir import Json, JsonObject, Loss, Message, OutputFormat, Request, Sampling, Text, Thinking
 from ccx.protocols.names import Protocol
@@ -51,6 +52,7 @@ def encode_request(request: Request, target: Target, *, new_id: NewId) -> Encode
     names = Names(rich=dialect.custom_tools)
     own = audience.own(request.native)
     losses.extend(audience.refused(request.native, "request"))
+    losses.extend(cache_control.lost(request))
     box = write_tools(request.tools, names=names, audience=audience, native=native, losses=losses)
 
     history = History(target, names, audience, native, new_id, losses)

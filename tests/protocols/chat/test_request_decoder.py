@@ -39,7 +39,11 @@ class TestMessages:
             ({"type": "text", "text": "hi"}, ir.Text("hi")),
             (
                 {"type": "text", "text": "hi", "cache_control": {"type": "ephemeral"}},
-                ir.Text("hi", native=(native({"cache_control": {"type": "ephemeral"}}),)),
+                ir.Text("hi", cache=ir.CacheBreakpoint()),
+            ),
+            (
+                {"type": "text", "text": "hi", "cache_control": {"type": "other"}},
+                ir.Text("hi", native=(native({"cache_control": {"type": "other"}}),)),
             ),
             (
                 {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}", "detail": "low"}},
@@ -367,7 +371,7 @@ class TestTools:
                 "d",
                 {"type": "object"},
                 strict=True,
-                native=(native({"cache_control": {"type": "ephemeral"}}),),
+                cache=ir.CacheBreakpoint(),
             ),
             ir.Tool("bare", native=(native({"function": {"response": 1}}),)),
             ir.Tool("g", kind="custom"),

@@ -121,6 +121,39 @@ class TestContent:
         ]
         assert said(write(request(message), "deepseek"))[0]["content"] == "a\n\nb"
 
+    @pytest.mark.parametrize(
+        ("name", "kept", "lost"),
+        [
+            ("openrouter", {"type": "ephemeral", "ttl": "1h"}, []),
+            ("dashscope", {"type": "ephemeral"}, ["cache_control~"]),
+            ("openai", None, ["cache_control"]),
+            ("deepseek", None, ["cache_control"]),
+        ],
+    )
+    def test_breakpoints_of_the_cache(self, name: str, kept: object, lost: list[str]) -> None:
+        encoded = write(request(user(ir.Text("a", cache=ir.CacheBreakpoint("1h")))), name)
+        assert names(encoded.losses) == lost
+        assert {loss.path for loss in encoded.losses} <= {"messages[0].parts[0].cache"}
+        hint = {} if kept is None else {"cache_control": kept}
+        assert said(encoded)[0]["content"] == ([{"type": "text", "text": "a", **hint}] if hint else "a")
+
+    def test_a_breakpoint_on_a_result_stands_on_its_last_text(self) -> None:
+        mark = ir.CacheBreakpoint()
+        result = ir.ToolResult("c", (ir.Text("a"), ir.Text("b")), cache=mark)
+        turns = (assistant(ir.ToolCall("c", "f", "{}", cache=mark)), user(result))
+        encoded = write(request(*turns, tools=(ir.Tool("f", cache=mark),)), "openrouter")
+        assert said(encoded)[1]["content"] == [
+            {"type": "text", "text": "a"},
+            {"type": "text", "text": "b", "cache_control": {"type": "ephemeral"}},
+        ]
+        assert [(loss.path, loss.what) for loss in encoded.losses] == [("messages[0].parts[0].cache", "cache_control")]
+        bare = write(
+            request(assistant(ir.ToolCall("c", "f", "{}")), user(ir.ToolResult("c", (), cache=mark))), "openrouter"
+        )
+        assert names(bare.losses) == ["cache_control"]
+        at_qwen = write(request(*turns, tools=(ir.Tool("f", cache=mark),)), "dashscope")
+        assert [loss.path for loss in at_qwen.losses] == ["tools[0].cache", "messages[0].parts[0].cache"]
+
     def test_hints_go_where_they_are_understood(self) -> None:
         hint = native({"cache_control": {"type": "ephemeral"}})
         message = user(ir.Text("a", native=(hint,)))

@@ -32,11 +32,23 @@ CACHED = {"cache_control": {"type": "ephemeral", "ttl": "1h"}}
 
 BLOCKS: list[tuple[Any, ir.Part]] = [
     ({"type": "text", "text": "a"}, ir.Text("a")),
-    ({"type": "text", "text": "a", **CACHED}, ir.Text("a", native=native(CACHED))),
+    ({"type": "text", "text": "a", **CACHED}, ir.Text("a", cache=ir.CacheBreakpoint("1h"))),
+    (
+        {"type": "text", "text": "a", "cache_control": {"type": "ephemeral", "scope": "global"}},
+        ir.Text("a", native=native({"cache_control": {"type": "ephemeral", "scope": "global"}})),
+    ),
+    (
+        {"type": "tool_use", "id": "t1", "name": "f", "input": {}, **CACHED},
+        ir.ToolCall("t1", "f", "{}", cache=ir.CacheBreakpoint("1h")),
+    ),
+    (
+        {"type": "tool_result", "tool_use_id": "t1", "cache_control": {"type": "ephemeral"}},
+        ir.ToolResult("t1", (), cache=ir.CacheBreakpoint()),
+    ),
     ({"type": "text", "text": "a", "citations": None}, ir.Text("a")),
     (
         {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "QQ=="}, **CACHED},
-        ir.Media("image", ir.Inline("QQ==", "image/png"), native=native(CACHED)),
+        ir.Media("image", ir.Inline("QQ==", "image/png"), cache=ir.CacheBreakpoint("1h")),
     ),
     (
         {"type": "image", "source": {"type": "url", "url": "https://a/b.png"}},
@@ -171,7 +183,7 @@ def test_system_and_its_positions() -> None:
             "system",
             (
                 ir.Opaque("x-anthropic-billing-header", native(billing)[0]),
-                ir.Text("Be brief.", native=native(CACHED)),
+                ir.Text("Be brief.", cache=ir.CacheBreakpoint("1h")),
             ),
         ),
         ir.Message("user", (ir.Text("Hi"),)),
