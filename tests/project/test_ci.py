@@ -41,7 +41,7 @@ def test_ci_run_fails_if_any_step_does_and_ends_with_the_summary(broken: str, tm
     for name in ("examples/configs/a.yaml", "examples/configs/split/ccx.yaml", *schemas):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("{}")
-    tools = [f".venv/bin/{name}" for name in ("pip", "pytest", "ruff", "mypy", "lint-imports", "ccx")]
+    tools = [f".venv/bin/{name}" for name in ("pip", "python", "pytest", "ruff", "mypy", "lint-imports", "ccx")]
     for tool in ("bin/python3", *tools):
         says = {".venv/bin/pytest": f"echo '{summary}'", ".venv/bin/ccx": "[ $1 != schema ] || printf '{}'"}
         path = tmp_path / tool
@@ -91,6 +91,7 @@ def test_the_workflow_runs_everything_that_ci_run_does() -> None:
         "ccx schema",
         "ccx validate",
         "ccx fmt --check",
+        "python -m ccx.spec.compat tests/project/published schema",
         "ccx test",
     ):
         assert command in commands
