@@ -24,9 +24,11 @@ from starlette.routing import BaseRoute, Route
 from ccx import __version__
 from ccx.routing.canonical import table_json
 from ccx.runtime.admission import credential, from_this_machine, read_headers
+from ccx.runtime.caching import Tally
 from ccx.runtime.gateway import Gateway
 from ccx.runtime.live import Live
 from ccx.runtime.reload import Reconciler
+from ccx.state.cache import Holding
 from ccx.telemetry.hub import Telemetry
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -45,7 +47,8 @@ def routes(
 
     async def status(request: Request) -> Response:
         workers = await asyncio.to_thread(telemetry.tables)
-        return JSONResponse(describe(gateway, reconciler, spec=spec, workers=workers))
+        cache = await describe_cache(gateway)
+        return JSONResponse({**describe(gateway, reconciler, spec=spec, workers=workers), "cache": cache})
 
     async def table(request: Request) -> Response:
         live = gateway.live
@@ -68,10 +71,20 @@ def routes(
         body = {"result": result, "digest": gateway.live.digest, "problems": list(said.problems)}
         return JSONResponse(body, status_code=409 if result == "rejected" or said.result == "rejected" else 200)
 
+    async def cache(request: Request) -> Response:
+        if request.method == "DELETE":
+            route = request.query_params.get("route")
+            if route is not None and not any(one.name == route and one.cache for one in gateway.live.table.routes):
+                message = f"No route {route!r} with a cache is in service."
+                return JSONResponse({"error": {"type": "not_found", "message": message}}, status_code=404)
+            return JSONResponse({"cleared": await gateway.caching.answers.clear(route)})
+        return JSONResponse(await describe_cache(gateway))
+
     return [
         Route("/status", _guarded(gateway, status), methods=["GET"]),
         Route("/metrics", _guarded(gateway, metrics), methods=["GET"]),
         Route("/admin/table", _guarded(gateway, table), methods=["GET"]),
+        Route("/admin/cache", _guarded(gateway, cache), methods=["GET", "DELETE"]),
         Route("/admin/reload", _guarded(gateway, reload), methods=["POST"]),
     ]
 
@@ -153,6 +166,38 @@ def describe(
             for channel in table.channels
         },
         "clients": [client.name for client in table.clients],
+    }
+
+
+async def describe_cache(gateway: Gateway) -> dict[str, Any]:
+    """What this process has kept of answers, and what became of the requests of each route with a cache. Numbers of
+    requests are since its start, or since the route was given a cache."""
+    caching, table = gateway.caching, gateway.live.table
+    holdings = await caching.answers.holdings()
+    none = Holding(0, 0, 0)
+    routes = {}
+    for route in table.routes:
+        if route.cache is None:
+            continue
+        held, tally = holdings.get(route.name, none), caching.tallies.get(route.name, Tally())
+        routes[route.name] = {
+            "ttl_seconds": route.cache.ttl / 1000,
+            "scope": route.cache.scope,
+            "when": route.cache.when,
+            "entries": held.entries,
+            "bytes": held.bytes,
+            "evictions": held.evictions,
+            "hits": tally.hits,
+            "misses": tally.misses,
+            "joins": tally.joins,
+            "bypasses": tally.bypasses,
+        }
+    return {
+        "max_bytes": table.server.cache_size,
+        "bytes": sum(held.bytes for held in holdings.values()),
+        "entries": sum(held.entries for held in holdings.values()),
+        "under_way": caching.under_way,
+        "routes": routes,
     }
 
 

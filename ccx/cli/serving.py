@@ -30,6 +30,7 @@ from ccx.routing.conditions import axis, leaves
 from ccx.routing.facts import Axis
 from ccx.routing.table import RoutingTable
 from ccx.runtime.app import App
+from ccx.runtime.caching import kept
 from ccx.runtime.commands import SecretCommands
 from ccx.runtime.gateway import Gateway
 from ccx.runtime.http import BoundedProtocol
@@ -122,6 +123,7 @@ async def _serve(start: Start, listener: socket.socket) -> None:
     metrics = telemetry.metrics
     metrics.registry.on_read(lambda: metrics.in_flight.set(gateway.in_flight))
     metrics.registry.on_read(lambda: metrics.set_connections(connections(gateway.live)))
+    metrics.registry.on_read(lambda: metrics.set_cache(kept(gateway.caching)))
     metrics.known_models = _known_models(live)
     gateway.on_commit = lambda now: setattr(metrics, "known_models", _known_models(now))
     metrics.reloaded("rejected" if start.last_good else "applied", digest=live.digest, at=time.time())

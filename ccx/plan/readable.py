@@ -112,6 +112,7 @@ def treatment_fields(route: table.Route) -> Fields:
         fields["request", "system", "replace"] = _text(policy.system_replace)
     if route.cache is not None:
         fields |= {("cache", "ttl"): duration(route.cache.ttl), ("cache", "scope"): route.cache.scope}
+        fields["cache", "when"] = route.cache.when
     return fields
 
 
@@ -318,6 +319,7 @@ def server_fields(one: table.RoutingTable) -> Fields:
         ("drain",): duration(server.drain),
         ("cors",): ", ".join(server.cors) or "none",
         ("direct",): _yes(server.direct),
+        ("cache_size",): size(server.cache_size),
     }
     if server.rollback_window is not None:
         fields["rollback", "window"] = duration(server.rollback_window)

@@ -175,6 +175,7 @@ class _Compilation:
             drain=server.drain,
             cors=tuple(sorted(set(server.cors))),
             direct=server.direct,
+            cache_size=server.cache_size,
             rollback_window=rollback.window if rollback is not None else None,
             rollback_error_rate=_rise(rollback.error_rate) if rollback is not None else None,
         )

@@ -208,10 +208,11 @@ class Deny:
 
 @dataclass(frozen=True, slots=True)
 class Cache:
-    """Exact cache: time to live in milliseconds."""
+    """Exact cache: time to live in milliseconds. `when` says which answers are kept."""
 
     ttl: int
     scope: Literal["client", "shared"]
+    when: Literal["repeatable", "any"] = "repeatable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +272,7 @@ class Server:
     drain: int = 30_000
     cors: tuple[str, ...] = ()
     direct: bool = True
+    cache_size: int = 128 * 2**20
     rollback_window: int | None = None
     rollback_error_rate: str | None = None
 

@@ -42,6 +42,7 @@ HOP_BY_HOP = frozenset(
 )
 CREDENTIALS = (b"x-api-key", b"authorization", b"x-goog-api-key", b"api-key")
 SESSION = b"x-ccx-session"
+CACHE = b"x-ccx-cache"
 FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-real-ip")
 _READ = frozenset(
     {
@@ -54,6 +55,8 @@ _READ = frozenset(
         b"host",
         b"origin",
         SESSION,
+        CACHE,
+        b"cache-control",
         *FORWARDED,
     },
 )

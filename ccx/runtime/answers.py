@@ -49,6 +49,8 @@ def receipt(exchange: Exchange, *, status: int | None = None) -> list[Header]:
     ]
     if exchange.route is not None:
         headers.append((b"x-ccx-route", exchange.route.encode()))
+    if exchange.cache is not None:
+        headers.append((b"x-ccx-cache", exchange.cache.encode()))
     attempts = exchange.attempts
     if attempts:
         last = attempts[-1]

@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable
 
 from ccx.routing.select import stable_ids
+from ccx.runtime.caching import Caching
 from ccx.runtime.live import Live, retired
 from ccx.runtime.selecting import cares
 from ccx.state.health import Health
@@ -28,6 +29,8 @@ class Gateway:
         self.meters: Meters = MemoryMeters()
         self.health = Health()
         self.health.configure(cares(live.table))
+        self.caching = Caching()
+        self.caching.configure(live.table)
         self.responses: ResponseStore = MemoryResponses()
         self.rng: Callable[[], float] = random.random
         self.in_flight = 0
@@ -54,6 +57,7 @@ class Gateway:
         old, self._live = self._live, live
         self.state.retain(stable_ids(live.table), {client.name for client in live.table.clients})
         self.health.configure(cares(live.table))
+        self.caching.configure(live.table)
         for engine in retired(old, live):
             self._close(engine)
         if self.on_commit is not None:

@@ -17,6 +17,7 @@ from ccx.errors import ClientError, GatewayError, HttpError
 from ccx.protocols.body import Body
 from ccx.protocols.endpoints import Endpoint
 from ccx.protocols.names import Operation, Protocol
+from ccx.protocols.repeatable import CACHEABLE
 from ccx.routing.decide import Choice, Decision, NeedsTokens
 from ccx.routing.table import Route
 from ccx.runtime.admission import CLOSE, ClientGone, Receive, Scope, Send, admit, read_body, read_headers
@@ -149,7 +150,17 @@ class Proxy:
         limiter = Limiter(request, self._gateway.meters, state=self._gateway.state, counter=counter)
         taken = await limiter.admit(decision)
         try:
-            await self._answer(request, decision, route, limiter, scope=scope, sender=sender)
+            if route.cache is None or endpoint.operation not in CACHEABLE:
+                await self._answer(request, decision, route, limiter, scope=scope, sender=sender)
+            else:
+                await self._gateway.caching.serve(
+                    request,
+                    decision,
+                    route,
+                    query=scope["query_string"],
+                    sender=sender,
+                    work=lambda to: self._answer(request, decision, route, limiter, scope=scope, sender=to),
+                )
         finally:
             if taken is not None:
                 await limiter.leave(taken, answered=answered(exchange))

@@ -52,6 +52,9 @@ class Server(Node):
     """Origins of web pages that may call. None by default."""
     direct: bool = True
     """Let clients that may ask for `channel/model` or `channel,model`."""
+    cache_size: Size = 128 * 2**20
+    """Memory for the answers that routes with `cache` keep, all together; one answer may take an eighth of it, and
+    never more than 8MiB. Default 128MiB."""
     rollback: Rollback | None = None
     """Go back to the last table when the new one does worse."""
 

@@ -36,7 +36,6 @@ class Pending:
 
 
 PENDING: Final[tuple[Pending, ...]] = (
-    Pending(("routes", "*", "cache"), "the answer cache", "every request goes upstream"),
     Pending(("state", "redis"), "shared state in Redis", "each process keeps its own in memory"),
     Pending(("server", "rollback"), "automatic rollback", "a new table stays until the next"),
     Pending(("telemetry", "traces"), "traces", "none are sent"),

@@ -121,12 +121,16 @@ class RequestPolicy(Node):
 
 
 class Cache(Node):
-    """Exact cache of answers, opt-in."""
+    """Exact cache of answers, opt-in. Equal requests that are under way at once share one call upstream."""
 
-    ttl: Duration
+    ttl: Annotated[Duration, Field(ge=1)]
     """How long an answer is good."""
     scope: Literal["client", "shared"] = "client"
-    """Who may get another's answer."""
+    """Whose answers a client may get: its own, or those of every client of the route."""
+    when: Literal["repeatable", "any"] = "repeatable"
+    """`repeatable`: only requests that ask for the same answer each time, by `temperature: 0` or a `seed`, and give the
+    upstream no tools to run; embeddings always. `any`: all others too. Never kept are errors, refusals, answers cut
+    short, those of a fallback, and conversations that the provider stores."""
 
 
 class Deny(Node):

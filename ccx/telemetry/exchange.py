@@ -126,6 +126,7 @@ class Exchange:
     bytes_out: int = 0
     losses: tuple[str, ...] = ()
     limited_by: str | None = None  # the meter that refused it
+    cache: str | None = None  # of a route with a cache: hit, miss, joined or bypass; its tokens are then the original's
     seen: Seen | None = None  # None if the request was never decided on
     asked: Asked | None = None
 

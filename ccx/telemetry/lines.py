@@ -94,6 +94,8 @@ class ExchangeLine(Struct, gc=False):
     bytes         in, out
     digest        of the routing table that served the request
     limited_by    the limit that refused it, if one did
+    cache         hit, joined (another's request under way), miss or bypass on a route with a cache; null on others. The
+                  tokens of a hit and of who joined are those of the original: nothing was spent on them again
     facts         what the table's conditions asked for besides: see `FactsLine`; null if it never came to a decision
     """
 
@@ -120,6 +122,7 @@ class ExchangeLine(Struct, gc=False):
     finish: str | None
     losses: tuple[str, ...]
     limited_by: str | None
+    cache: str | None
     facts: FactsLine | None
 
 
@@ -199,6 +202,7 @@ def _structure(x: Exchange, clock: Clock, redact: Collection[str]) -> ExchangeLi
         None if x.finish is None else clip(x.finish),
         x.losses,
         x.limited_by,
+        x.cache,
         None if x.seen is None or x.asked is None else _facts(x.seen, x.asked, x.counted_tokens, redact),
     )
 
@@ -306,6 +310,7 @@ def text_line(exchange: Exchange, clock: Clock, *, colour: bool) -> bytes:
         "" if x.operation == "generate" else printable(clip(x.operation)),
         "" if x.route is None else f"route {x.route}",
         "" if x.client is None else f"client {x.client}",
+        "" if x.cache is None else f"cache {x.cache}",
         "" if x.error_kind is None else f"error {x.error_kind}",
         ", ".join(f"{a.channel}: {a.outcome}" for a in x.attempts if a.outcome != OK),
     ]

@@ -70,6 +70,18 @@ class Metrics:
             labels=("channel", "model", "direction"),
             closed=frozenset({"direction"}),
         )
+        self.cache_requests = registry.counter(
+            "ccx_cache_requests_total",
+            "Requests on routes with a cache: hit, joined (another's request under way), miss, bypass.",
+            labels=("route", "result"),
+            closed=frozenset({"result"}),
+        )
+        self.cache_bytes = registry.gauge(
+            "ccx_cache_bytes", "Memory that kept answers take.", labels=("route",), rule="sum"
+        )
+        self.cache_evictions = registry.counter(
+            "ccx_cache_evictions_total", "Kept answers that had to go for others.", labels=("route",)
+        )
         self.in_flight = registry.gauge("ccx_requests_in_flight", "Requests being served now.", rule="sum").labelled()
         self.connections = registry.gauge(
             "ccx_upstream_connections", "Connections to upstreams by state.", labels=("state",), rule="sum"
@@ -134,6 +146,8 @@ class Metrics:
             self.first_bytes.labelled(route).observe(x.first_byte_seconds)
         for attempt in attempts:
             self.attempts.labelled(attempt.channel, attempt.outcome).value += 1
+        if x.cache is not None:
+            self.cache_requests.labelled(route, x.cache).value += 1
         if not attempts:
             return
         model = attempts[-1].model
@@ -167,6 +181,13 @@ class Metrics:
         self.connections.clear()
         for state, count in by_state.items():
             self.connections.labelled(state).set(count)
+
+    def set_cache(self, by_route: Mapping[str, tuple[int, int]]) -> None:
+        """Replace what is kept of answers: bytes, and evictions so far, by route."""
+        self.cache_bytes.clear()
+        for route, (size, evictions) in by_route.items():
+            self.cache_bytes.labelled(route).set(size)
+            self.cache_evictions.labelled(route).value = evictions
 
     def snapshot(self, *, live: bool = True) -> bytes:
         """Everything as bytes that another worker can merge."""

@@ -74,6 +74,7 @@ def test_the_whole_line() -> None:
         "finish": "stop",
         "losses": ["messages.0.cache"],
         "limited_by": None,
+        "cache": None,
         "facts": None,
     }
 
