@@ -19,7 +19,9 @@ side cost their square and no more. Only outside patterns are closed under inter
 
 from __future__ import annotations
 
-from ccx.analysis.globs import holds, intersect, pieces_of, widest
+from collections.abc import Iterator
+
+from ccx.analysis.globs import holds, intersect, pieces_of
 from ccx.analysis.rows import bits_of
 from ccx.analysis.search import Search
 
@@ -45,6 +47,20 @@ def models_to_ask(search: Search) -> list[str]:
                     found.add(smaller)
                     pending.append(smaller)
     return sorted(found, key=breadth)
+
+
+def in_turn(search: Search) -> Iterator[str]:
+    """The same globs, beginning with the likeliest: what each deciding row asks for, by itself."""
+    first: set[str] = set()
+    for bound, _ in search.models.terms:
+        for inside in _by_inside(search, search.deciding):
+            for piece in pieces_of(widest_inside(inside | bound)):
+                if piece not in first:
+                    first.add(piece)
+                    yield piece
+    for piece in models_to_ask(search):
+        if piece not in first:
+            yield piece
 
 
 def breadth(piece: str) -> tuple[int, int, str]:
@@ -74,31 +90,33 @@ def _outside(search: Search) -> list[str]:
 
 def _cases(search: Search) -> dict[frozenset[str], Groups]:
     """What rows may decide together: their inside patterns, with the groups that their outcomes hang on."""
-    board = search.board
     bounds = [inside for inside, _ in search.models.terms]
-    by_side: list[dict[frozenset[str], Groups]] = [{} for _ in board.sides]
     found: dict[frozenset[str], Groups] = {}
-    essential = search.keep if search.essential is None else search.keep & search.essential
-    starters: list[dict[frozenset[str], Groups]] = [{} for _ in board.sides]
-    for bit in bits_of(search.keep):
-        side, row = board.rows[bit]
-        groups = frozenset(board.sides[side].choices(row.rule))
-        for inside, _ in row.box.models.terms:
-            _add(by_side[side], inside, groups)
-            if essential >> bit & 1:
-                _add(starters[side], inside, groups)
     if search.essential is None:
         for bound in bounds:
             _add(found, bound, frozenset())
-    for number, starting in enumerate(starters):
-        others = [rows for other, rows in enumerate(by_side) if other != number]
-        for inside, groups in starting.items():
+    partners = [_by_inside(search, section) for section in search.sections] if len(search.sections) > 1 else [{}]
+    for number, section in enumerate(search.sections):
+        others = [rows for other, rows in enumerate(partners) if other != number]
+        for inside, groups in _by_inside(search, section & search.deciding).items():
             for bound in bounds:
                 _add(found, inside | bound, groups)
-                for partners in others:
-                    for inside_too, groups_too in partners.items():
+                for rows in others:
+                    for inside_too, groups_too in rows.items():
                         search.meter.step()
                         _add(found, inside | inside_too | bound, groups | groups_too)
+    return found
+
+
+def _by_inside(search: Search, rows: int) -> dict[frozenset[str], Groups]:
+    """The inside patterns of rows, with the groups that their outcomes hang on."""
+    board = search.board
+    found: dict[frozenset[str], Groups] = {}
+    for bit in bits_of(rows):
+        side, row = board.rows[bit]
+        groups = frozenset(board.sides[side].choices(row.rule)) if search.labelled else frozenset()
+        for inside, _ in row.box.models.terms:
+            _add(found, inside, groups)
     return found
 
 
@@ -111,5 +129,4 @@ def _add(cases: dict[frozenset[str], Groups], inside: frozenset[str], groups: Gr
 
 def widest_inside(inside: frozenset[str]) -> tuple[str, ...]:
     """The same intersection by fewer patterns: those that hold another are left out."""
-    narrow = [p for p in inside if not any(q != p and holds(p, q) for q in inside)]
-    return tuple(sorted(narrow)) if narrow else widest(inside)
+    return tuple(sorted(p for p in inside if not any(q != p and holds(p, q) for q in inside)))

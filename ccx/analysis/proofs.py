@@ -1,22 +1,41 @@
-"""Proofs about the routes of one table, each with its witness."""
+"""Proofs about the routes of one table, each with its witness.
+
+Law: a finding is a proof and its example a request; nothing is reported for being likely. All questions about a table
+share one set of rows. "Never first" and "makes no difference" are searches that stop at the first request to the
+contrary; only a search that comes back empty-handed is a finding.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from math import prod
 
+from ccx.analysis.areas import regions_of_area
+from ccx.analysis.boxes import ANY_MODEL, Box
 from ccx.analysis.difference import Region
+from ccx.analysis.effort import Budget, Meter
+from ccx.analysis.globs import generic
 from ccx.analysis.outcome import Outcome
-from ccx.analysis.space import Budget, Unfinished
+from ccx.analysis.pieces import models_to_ask
+from ccx.analysis.query import first_found
+from ccx.analysis.regions import cover
+from ccx.analysis.rows import Board, Side, bits_of
+from ccx.analysis.search import Firsts, Judgement, Outcomes, Search
+from ccx.analysis.space import Space
+from ccx.analysis.witness import namer_of, request
 from ccx.protocols.names import Protocol
-from ccx.routing.conditions import Condition
+from ccx.routing.conditions import All, Condition, Constant
 from ccx.routing.facts import Facts
 from ccx.routing.table import RoutingTable
+
+DEFAULT = Budget()
 
 
 @dataclass(frozen=True, slots=True)
 class Unmatchable:
-    """A route whose condition no request can meet. `contradicting` are leaves, or negations of leaves, that cannot hold
-    together; empty where no single place is to blame."""
+    """A route whose condition no request can meet. `contradicting` are parts of it that cannot hold together, none of
+    which can be spared."""
 
     route: str
     contradicting: tuple[Condition, ...]
@@ -24,9 +43,10 @@ class Unmatchable:
 
 @dataclass(frozen=True, slots=True)
 class Unreachable:
-    """A route all of whose requests earlier routes take. `blockers` together take them all, the one that takes most
+    """A route all of whose requests others take before it. `blockers` together take them all, the one that takes most
     first; `different` is one of them with another outcome for such a request, if any has. `example` is a request that
-    the route asks for, and `taken_by` who takes it."""
+    the route asks for, taken by `different` if there is one; `taken_by` is who takes it. A caller who names a channel,
+    and a client who may not ask for the model, never come to the routes; these are called `@CHANNEL` and `@refused`."""
 
     route: str
     blockers: tuple[str, ...]
@@ -65,31 +85,292 @@ class Overlap:
     after: Outcome
 
 
-def unmatchable(table: RoutingTable, *, budget: Budget = Budget()) -> tuple[Unmatchable, ...]:  # noqa: B008 - frozen
-    """Routes that no request can match."""
-    del table, budget
-    raise Unfinished("the proofs are being built")
+REFUSED = "@refused"
 
 
-def unreachable(table: RoutingTable, *, budget: Budget = Budget()) -> tuple[Unreachable, ...]:  # noqa: B008 - frozen
-    """Routes that could match, if earlier ones did not take all their requests. Raises Unfinished."""
-    del table, budget
-    raise Unfinished("the proofs are being built")
+def unmatchable(table: RoutingTable, *, budget: Budget = DEFAULT) -> tuple[Unmatchable, ...]:
+    """Routes that no request can match. Raises Unfinished."""
+    return Proofs(table, budget=budget).unmatchable()
 
 
-def redundant(table: RoutingTable, *, budget: Budget = Budget()) -> tuple[Redundant, ...]:  # noqa: B008 - frozen
+def unreachable(table: RoutingTable, *, budget: Budget = DEFAULT) -> tuple[Unreachable, ...]:
+    """Routes that could match, if others before them did not take all their requests. Raises Unfinished."""
+    return Proofs(table, budget=budget).unreachable()
+
+
+def redundant(table: RoutingTable, *, budget: Budget = DEFAULT) -> tuple[Redundant, ...]:
     """Routes that take requests and change nothing. Raises Unfinished."""
-    del table, budget
-    raise Unfinished("the proofs are being built")
+    return Proofs(table, budget=budget).redundant()
 
 
-def gaps(table: RoutingTable, *, budget: Budget = Budget(), cap: int = 20) -> tuple[Gap, ...]:  # noqa: B008 - frozen
+def gaps(table: RoutingTable, *, budget: Budget = DEFAULT, cap: int = 20) -> tuple[Gap, ...]:
     """Requests that no route takes, for each protocol that some route takes requests of. Raises Unfinished."""
-    del table, budget, cap
-    raise Unfinished("the proofs are being built")
+    return Proofs(table, budget=budget).gaps(cap=cap)
 
 
-def order_sensitive(table: RoutingTable, *, budget: Budget = Budget()) -> tuple[Overlap, ...]:  # noqa: B008 - frozen
+def order_sensitive(table: RoutingTable, *, budget: Budget = DEFAULT) -> tuple[Overlap, ...]:
     """Pairs of routes, neither holding the other's requests, whose order decides something. Raises Unfinished."""
-    del table, budget
-    raise Unfinished("the proofs are being built")
+    return Proofs(table, budget=budget).order_sensitive()
+
+
+class Proofs:
+    """All proofs about one table, which share what they have in common. Each raises Unfinished past the budget."""
+
+    def __init__(self, table: RoutingTable, *, budget: Budget = DEFAULT) -> None:
+        self.table = table
+        self._meter = Meter(budget)
+        self._space = Space((table,))
+        self._side = Side(table)
+        self._board = Board(self._space, (self._side,))
+        self._all = sum(self._board.sections)
+        self._rows: list[int] = [0] * len(self._side.rules)
+        for bit in bits_of(self._all):
+            self._rows[self._board.rows[bit][1].rule] |= 1 << bit
+        self._routes = [place for place, rule in enumerate(self._side.rules) if rule.kind == "route"]
+        self._taken: dict[int, Facts | None] = {}
+
+    def _name(self, rule: int) -> str:
+        return self._side.rules[rule].name or REFUSED
+
+    def unmatchable(self) -> tuple[Unmatchable, ...]:
+        """Routes that no request can match."""
+        return tuple(
+            Unmatchable(self._name(rule), self._contradicting(self._side.rules[rule].when))
+            for rule in self._routes
+            if not self._rows[rule]
+        )
+
+    def _contradicting(self, when: Condition) -> tuple[Condition, ...]:
+        lowering = self._space.lowering(self._side.judge.facts)
+        parts = list(when.parts) if isinstance(when, All) else [when]
+        for part in tuple(parts):
+            rest = [other for other in parts if other is not part]
+            if rest and not lowering.boxes(All(tuple(rest))):
+                parts = rest
+        match parts:
+            case [Constant()]:
+                return ()
+            case [All() as inner]:
+                return self._contradicting(inner)
+            case _:
+                return tuple(parts)
+
+    def unreachable(self) -> tuple[Unreachable, ...]:
+        """Routes that could match, if others before them did not take all their requests."""
+        return tuple(self._blocked(rule) for rule in self._routes if self._rows[rule] and self._example(rule) is None)
+
+    def _example(self, rule: int) -> Facts | None:
+        """A request that the route takes."""
+        if rule not in self._taken:
+            rows = self._rows[rule]
+
+            def judged(firsts: Firsts, outcomes: Outcomes) -> object | None:
+                del outcomes
+                return True if firsts[0] is not None and rows >> firsts[0] & 1 else None
+
+            searches = self._within(rows, among=rows | _before(rows), judged=judged, labelled=False)
+            self._taken[rule] = _any(searches)
+        return self._taken[rule]
+
+    def _within(
+        self,
+        rows: int,
+        *,
+        among: int,
+        judged: Judgement,
+        sections: tuple[int, ...] | None = None,
+        shadows: tuple[tuple[int, int], ...] | None = None,
+        labelled: bool = True,
+    ) -> Iterator[Search]:
+        """For each of these rows a search in its box, about requests whose outcome they have a part in."""
+        for bit in bits_of(rows):
+            box = self._board.rows[bit][1].box
+            keep = self._board.meeting(box.masks, among) & self._board.sharing(box.models)
+            yield Search(
+                self._board,
+                judged,
+                hull=box.masks,
+                models=box.models,
+                keep=keep,
+                essential=rows & keep,
+                meter=self._meter,
+                sections=sections,
+                shadows=shadows,
+                labelled=labelled,
+            )
+
+    def _blocked(self, rule: int) -> Unreachable:
+        """Who takes the requests of a route that takes none."""
+        rows = self._rows[rule]
+        board = self._board
+
+        def judged(firsts: Firsts, outcomes: Outcomes) -> object | None:
+            taker = firsts[0]
+            return (outcomes[0] != outcomes[1], board.rule(taker)[1]) if taker is not None else None
+
+        shares: dict[int, int] = {}
+        examples: dict[tuple[bool, int], Facts] = {}
+        before = _before(rows)
+        for search in self._within(rows, among=rows | before, judged=judged, sections=(before, rows)):
+            namer = namer_of(search)
+            for piece in (*models_to_ask(search), None):
+                for box, value in search.paths(search.tree(generic(piece) if piece is not None else None)):
+                    match value:
+                        case (bool() as differs, int() as taker):
+                            shares[taker] = shares.get(taker, 0) + prod(atoms.bit_count() for atoms in box)
+                            if (differs, taker) not in examples:
+                                examples[differs, taker] = request(search, namer, piece, box)
+        ordered = sorted(shares, key=lambda taker: (-shares[taker], taker))
+        otherwise = next((taker for taker in ordered if (True, taker) in examples), None)
+        shown = ordered[0] if otherwise is None else otherwise
+        return Unreachable(
+            self._name(rule),
+            tuple(dict.fromkeys(self._name(taker) for taker in ordered)),
+            self._name(otherwise) if otherwise is not None else None,
+            examples[otherwise is not None, shown],
+            self._name(shown),
+        )
+
+    def redundant(self) -> tuple[Redundant, ...]:
+        """Routes that take requests and change nothing: looked at from the last to the first, each without those that
+        were found before."""
+        gone = 0
+        found: list[Redundant] = []
+        for rule in reversed(self._routes):
+            rows = self._rows[rule]
+            example = self._example(rule) if rows else None
+            if example is None:
+                continue
+            covering = self._covering(rows, self._all & ~gone)
+            if covering is not None:
+                gone |= rows
+                found.append(Redundant(self._name(rule), covering, example))
+        return tuple(reversed(found))
+
+    def _covering(self, rows: int, among: int) -> tuple[str, ...] | None:
+        """The routes that do the same with all that these rows take; None if some of it would fare otherwise."""
+        covers: set[int] = set()
+        rest = among & ~rows
+
+        def judged(firsts: Firsts, outcomes: Outcomes) -> object | None:
+            first, next_ = firsts
+            if first is None or (next_ is not None and next_ < first):
+                return None
+            if next_ is None or outcomes[0] != outcomes[1]:
+                return True
+            covers.add(self._board.rule(next_)[1])
+            return None
+
+        # What the rest surely takes is none of the route's requests; what the route takes hides nothing of the rest.
+        shadows = ((rows, rows), (rest, among))
+        searches = self._within(rows, among=among, judged=judged, sections=(rows, rest), shadows=shadows)
+        if _any(searches) is not None:
+            return None
+        return tuple(self._name(cover) for cover in sorted(covers))
+
+    def gaps(self, *, cap: int = 20) -> tuple[Gap, ...]:
+        """Requests that no route takes, for each protocol that some route takes requests of."""
+        served = 0
+        for rule in self._routes:
+            for bit in bits_of(self._rows[rule]):
+                served |= self._board.rows[bit][1].box.masks[0]
+        found: list[Gap] = []
+        for atom in bits_of(served):
+            search = Search(
+                self._board,
+                lambda firsts, _: True if firsts[0] is None else None,
+                hull=(1 << atom, *self._space.full[1:]),
+                models=ANY_MODEL,
+                keep=self._all,
+                essential=None,
+                meter=self._meter,
+                deciding=0,
+                labelled=False,
+            )
+            namer = namer_of(search)
+            protocol = self._space.axes[0].atoms[atom].protocol
+            for one in cover(search, cap=cap).values():
+                regions = [region for area in one.areas for region in regions_of_area(search, namer, area)]
+                found.append(Gap(protocol, tuple(regions), one.more))
+        return tuple(found)
+
+    def order_sensitive(self) -> tuple[Overlap, ...]:
+        """Pairs of routes, neither within the other, whose order decides what becomes of some request."""
+        found: list[Overlap] = []
+        for number, second in enumerate(self._routes):
+            for first in self._routes[:number]:
+                overlap = self._overlap(first, second)
+                if overlap is not None:
+                    found.append(overlap)
+        return tuple(found)
+
+    def _overlap(self, first: int, second: int) -> Overlap | None:
+        if self._side.essence(first) == self._side.essence(second):
+            return None
+        board = self._board
+        for bit in bits_of(self._rows[second]):
+            box = board.rows[bit][1].box
+            near = board.meeting(box.masks, self._rows[first]) & board.sharing(box.models)
+            for bit_too in bits_of(near):
+                both = box.common(board.rows[bit_too][1].box)
+                found = self._swapped(first, second, both) if both is not None else None
+                if found is not None:
+                    apart = self._leaves(first, second) and self._leaves(second, first)
+                    return found if apart else None
+        return None
+
+    def _swapped(self, first: int, second: int, both: Box) -> Overlap | None:
+        """Of the requests that both ask for, one that comes to them, if their order decides its outcome."""
+        board, rows = self._board, self._rows[first]
+        sections = (rows | _before(rows), self._rows[second])
+
+        def judged(firsts: Firsts, outcomes: Outcomes) -> object | None:
+            taker = firsts[0]
+            return True if taker is not None and rows >> taker & 1 and outcomes[0] != outcomes[1] else None
+
+        among = board.meeting(both.masks, sections[0] | sections[1]) & board.sharing(both.models)
+        search = Search(
+            board,
+            judged,
+            hull=both.masks,
+            models=both.models,
+            keep=among,
+            essential=rows & among,
+            meter=self._meter,
+            sections=sections,
+        )
+        witness = _any([search])
+        if witness is None:
+            return None
+        before, after = (
+            replace(self._side.outcome(rule, witness.protocol, witness.model), route=self._name(rule))
+            for rule in (first, second)
+        )
+        return Overlap(self._name(first), self._name(second), witness, before, after)
+
+    def _leaves(self, one: int, other: int) -> bool:
+        """Whether one route asks for a request that the other does not ask for."""
+        rows, others = self._rows[one], self._rows[other]
+
+        def judged(firsts: Firsts, outcomes: Outcomes) -> object | None:
+            del outcomes
+            return True if firsts[1] is None else None
+
+        sections, shadows = (rows, others), ((others, rows | others),)
+        searches = self._within(
+            rows, among=rows | others, judged=judged, sections=sections, shadows=shadows, labelled=False
+        )
+        return _any(searches) is not None
+
+
+def _before(rows: int) -> int:
+    """The rows before the first of these."""
+    return (rows & -rows) - 1
+
+
+def _any(searches: Iterable[Search]) -> Facts | None:
+    for search in searches:
+        found = first_found(search)
+        if found is not None:
+            return found[0]
+    return None

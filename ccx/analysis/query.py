@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import chain
 
 from ccx.analysis.areas import regions_of_area
 from ccx.analysis.difference import Region
 from ccx.analysis.effort import Budget, Meter
 from ccx.analysis.globs import generic
 from ccx.analysis.outcome import Outcome
-from ccx.analysis.pieces import models_to_ask
+from ccx.analysis.pieces import in_turn
 from ccx.analysis.regions import cover
 from ccx.analysis.rows import Board, Side
 from ccx.analysis.search import Firsts, Judgement, Outcomes, Search
@@ -31,10 +32,17 @@ def find(
 ) -> Facts | None:
     """Some request in `within` whose outcome is accepted; None is a proof that there is none. Raises Unfinished."""
     for search in _searches(table, accept, within, budget=budget):
-        for piece in (*models_to_ask(search), None):
-            tree = search.tree(generic(piece) if piece is not None else None)
-            for box, _ in search.paths(tree):
-                return request(search, namer_of(search), piece, box)
+        found = first_found(search)
+        if found is not None:
+            return found[0]
+    return None
+
+
+def first_found(search: Search) -> tuple[Facts, object] | None:
+    """Some request that a search finds, and what it is; None is a proof that there is none. Raises Unfinished."""
+    for piece in chain(in_turn(search), (None,)):
+        for box, value in search.paths(search.tree(generic(piece) if piece is not None else None)):
+            return request(search, namer_of(search), piece, box), value
     return None
 
 

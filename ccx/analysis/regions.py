@@ -160,7 +160,7 @@ class _Cover:
         rows = board.meeting(box, search.keep)
         held = board.matching(generic(piece)) & rows
         found: set[str] = {p for term in search.models.terms for p in (*term[0], *term[1])}
-        for section in board.sections:
+        for section in search.sections:
             for bit in bits_of(rows & section):
                 side, row = board.rows[bit]
                 terms = [t for t in row.box.models.terms if all(meets(p, piece) for p in t[0])]

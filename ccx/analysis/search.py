@@ -17,6 +17,7 @@ from ccx.analysis.boxes import Models
 from ccx.analysis.effort import Meter
 from ccx.analysis.outcome import Outcome
 from ccx.analysis.rows import Board, bits_of
+from ccx.protocols.names import Protocol
 from ccx.routing.globs import glob_matches
 
 Firsts = tuple[int | None, ...]
@@ -50,7 +51,9 @@ class Search:
     """One question: within `hull` (atoms of each axis) and `models`, what `judged` finds.
 
     `keep` are the rows that may have a part in it, `essential` those without one of which nothing is found; with None
-    anything may be.
+    anything may be. `deciding` are rows whose being first can matter for it. `sections` are the rows that a first match
+    is sought among, by default those of each side; `shadows` say which rows are behind a sure match of which, by
+    default those of the same section. Without `labelled` the outcomes do not matter, and are all alike.
     """
 
     def __init__(
@@ -63,6 +66,10 @@ class Search:
         keep: int,
         essential: int | None,
         meter: Meter,
+        deciding: int = -1,
+        sections: Sequence[int] | None = None,
+        shadows: Sequence[tuple[int, int]] | None = None,
+        labelled: bool = True,
     ) -> None:
         self.board = board
         self.hull = tuple(hull)
@@ -70,12 +77,15 @@ class Search:
         self.keep = board.meeting(self.hull, keep)
         self.essential = essential
         self.meter = meter
+        self.deciding = self.keep & deciding & (-1 if essential is None else essential)
+        self.labelled = labelled
         self._judged = judged
         self._classes = [self._grouped(place) for place in range(len(self.hull))]
         # The protocol decides outcomes too, so it is always chosen, and first.
         self.places = [0] + [place for place in range(1, len(self.hull)) if len(self._classes[place]) > 1]
         self._sure = self._surely()
-        self._sections = tuple(section & self.keep for section in board.sections)
+        self.sections = tuple(section & self.keep for section in (board.sections if sections is None else sections))
+        self._shadows = tuple((one, one) for one in self.sections) if shadows is None else tuple(shadows)
         self._trees: dict[tuple[int, int], Tree] = {}
         self._answers: dict[tuple[int, tuple[Outcome, ...]], int] = {}
         self._memo: dict[tuple[int, int, tuple[int, ...]], Tree] = {}
@@ -84,6 +94,7 @@ class Search:
         self._ids: dict[Outcome, int] = {}
         self._outcomes: list[Outcome] = []
         self._by_model: dict[str | None, Tree] = {}
+        self._id(NO_ROUTE)
 
     def _grouped(self, place: int) -> list[tuple[int, int]]:
         """(rows that hold, atoms): the atoms of the hull, those that no row tells apart together."""
@@ -92,7 +103,7 @@ class Search:
         for atom in bits_of(self.hull[place]):
             rows = hits[atom] & self.keep
             groups[rows] = groups.get(rows, 0) | 1 << atom
-        if place:
+        if place or not self.labelled:
             return list(groups.items())
         return [(hits[atom] & self.keep, 1 << atom) for atom in bits_of(self.hull[0])]
 
@@ -114,10 +125,10 @@ class Search:
         """Without what is behind a sure match."""
         sure = rows & self._sure[depth]
         if sure:
-            for section in self._sections:
+            for section, behind in self._shadows:
                 first = sure & section
                 if first:
-                    rows &= ~section | (first & -first) * 2 - 1
+                    rows &= ~behind | (first & -first) * 2 - 1
         return rows
 
     def _idle(self, rows: int) -> bool:
@@ -162,13 +173,19 @@ class Search:
             if self._idle(here):
                 continue
             protocol = self.board.space.axes[0].atoms[atoms.bit_length() - 1].protocol
-            labels = []
-            for bit in bits_of(here):
-                side, rule = self.board.rule(bit)
-                labels.append(self._id(self.board.sides[side].outcome(rule, protocol, model)))
-            key = (here, tuple(labels))
+            key = (here, self._labels(here, protocol, model))
             grouped[key] = grouped.get(key, 0) | atoms
         return self._node(0, [(atoms, self._tree(1, here, labels)) for (here, labels), atoms in grouped.items()])
+
+    def _labels(self, rows: int, protocol: Protocol, model: str | None) -> tuple[int, ...]:
+        """The outcomes of rows, by number."""
+        if not self.labelled:
+            return (0,) * rows.bit_count()
+        labels = []
+        for bit in bits_of(rows):
+            side, rule = self.board.rule(bit)
+            labels.append(self._id(self.board.sides[side].outcome(rule, protocol, model)))
+        return tuple(labels)
 
     def _tree(self, depth: int, rows: int, labels: tuple[int, ...]) -> Tree:
         """`labels` are the outcomes of the rows, in their order."""
@@ -223,7 +240,7 @@ class Search:
         by_bit = dict(zip(bits_of(rows), labels, strict=True))
         firsts: list[int | None] = []
         outcomes: list[Outcome] = []
-        for section in self._sections:
+        for section in self.sections:
             here = rows & section
             if not here:
                 firsts.append(None)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from ccx.analysis.effort import Unfinished
-from ccx.analysis.globs import ANY, generic, intersect, single_stars
+from ccx.analysis.globs import ANY, generic, intersect, single_stars, widest
 from ccx.routing.globs import Globs, glob_matches
 
 CLASSES_AT_MOST = 2_000
@@ -20,9 +20,10 @@ _FILLINGS = ("", "-1", "x", "1", "-x", "a1", "-2099", "zz9")
 
 @dataclass(frozen=True, slots=True)
 class TextClass:
-    """`piece` is a glob that holds the class, `text` one of it, `matched` the patterns it matches, as bits."""
+    """`pieces` are globs that hold the class, and whose generic texts are of it; `text` is one of it, `matched` are the
+    patterns it matches, as bits."""
 
-    piece: str
+    pieces: tuple[str, ...]
     text: str
     matched: int
 
@@ -67,21 +68,29 @@ def _run(start: int) -> range:
 
 def classes_of(patterns: tuple[str, ...], *, admits: Callable[[str], bool] = bool) -> tuple[TextClass, ...]:
     """Every class with an admitted text, but the one that matches nothing. Raises Unfinished if there are too many."""
-    pieces: set[str] = set()
-    for pattern in patterns:
-        new = {pattern} - pieces
-        for piece in pieces:
-            new.update(intersect(piece, pattern))
-        pieces |= new
+    # Closed under intersection with every pattern, so that the texts of a piece that are of one class lie in pieces
+    # within it.
+    pieces = set(patterns)
+    pending = list(patterns)
+    while pending:
+        piece = pending.pop()
+        for pattern in patterns:
+            for smaller in intersect(piece, pattern):
+                if smaller not in pieces:
+                    pieces.add(smaller)
+                    pending.append(smaller)
         if len(pieces) > CLASSES_AT_MOST:
             raise Unfinished(f"{len(patterns)} overlapping patterns on one axis make too many classes of texts")
-    found: dict[int, TextClass] = {}
+    by_answer: dict[int, list[str]] = {}
     for piece in sorted(pieces, key=lambda p: (len(p), p)):
-        text = generic(piece)
-        matched = matched_by(patterns, text)
-        if matched not in found and (shown := readable(text, patterns, admits=admits)) is not None:
-            found[matched] = TextClass(piece, shown, matched)
-    return tuple(found.values())
+        by_answer.setdefault(matched_by(patterns, generic(piece)), []).append(piece)
+    found: list[TextClass] = []
+    for matched, same in by_answer.items():
+        texts = (readable(generic(piece), patterns, admits=admits) for piece in same)
+        text = next((text for text in texts if text is not None), None)
+        if text is not None:
+            found.append(TextClass(widest(frozenset(same)), text, matched))
+    return tuple(found)
 
 
 class Spelling:
@@ -90,11 +99,13 @@ class Spelling:
     def __init__(self, patterns: tuple[str, ...], classes: tuple[TextClass, ...]) -> None:
         self.patterns = patterns
         self.classes = classes
-        self._at: dict[str, int] = {}
-        for pattern in sorted({*patterns, *(one.piece for one in classes)}, key=lambda p: (len(p), p)):
-            self._at[pattern] = sum(
-                1 << k for k, one in enumerate(classes) if glob_matches(pattern, generic(one.piece))
-            )
+        # Coverage is reckoned in pieces, not in classes: a pattern may hold one piece of a class without another.
+        pieces = [(piece, k) for k, one in enumerate(classes) for piece in one.pieces]
+        self._pieces = [sum(1 << at for at, (_, of) in enumerate(pieces) if of == k) for k in range(len(classes))]
+        self._at = {
+            pattern: sum(1 << at for at, (piece, _) in enumerate(pieces) if glob_matches(pattern, generic(piece)))
+            for pattern in sorted({*patterns, *(piece for piece, _ in pieces)}, key=lambda p: (len(p), p))
+        }
 
     def terms(self, wanted: int) -> list[tuple[int, Globs]]:
         """Sets of classes that together are the wanted ones, as large as can be written, each with its `Globs`."""
@@ -102,21 +113,25 @@ class Spelling:
         left = wanted
         while left:
             term = self._largest(left & -left, within=wanted, prefer=left)
-            found.append((term, self._written(term)))
+            found.append((term, self._written(self._expanded(term))))
             left &= ~term
         return found
 
+    def _expanded(self, classes: int) -> int:
+        return sum(pieces for k, pieces in enumerate(self._pieces) if classes >> k & 1)
+
     def _expressible(self, classes: int) -> bool:
         """Whether inclusions and exclusions can say exactly these."""
+        wanted = self._expanded(classes)
         out = 0
         for pattern in self.patterns:
-            if not self._at[pattern] & classes:
+            if not self._at[pattern] & wanted:
                 out |= self._at[pattern]
         said = 0
         for at in self._at.values():
-            if not at & ~(classes | out):
+            if not at & ~(wanted | out):
                 said |= at
-        return said & ~out == classes
+        return said & ~out == wanted
 
     def _largest(self, seed: int, *, within: int, prefer: int) -> int:
         if self._expressible(within):
@@ -131,20 +146,20 @@ class Spelling:
                     term |= one
         return term
 
-    def _written(self, classes: int) -> Globs:
-        out = [p for p in self.patterns if not self._at[p] & classes]
+    def _written(self, pieces: int) -> Globs:
+        out = [p for p in self.patterns if not self._at[p] & pieces]
         outside = 0
         for pattern in out:
             outside |= self._at[pattern]
         include: list[str] = []
         said = 0
-        able = [p for p, at in self._at.items() if at and not at & ~(classes | outside)]
-        for pattern in sorted(able, key=lambda p: (-(self._at[p] & classes).bit_count(), len(p), p)):
-            if self._at[pattern] & classes & ~said:
+        able = [p for p, at in self._at.items() if at and not at & ~(pieces | outside)]
+        for pattern in sorted(able, key=lambda p: (-(self._at[p] & pieces).bit_count(), len(p), p)):
+            if self._at[pattern] & pieces & ~said:
                 include.append(pattern)
                 said |= self._at[pattern]
         exclude: list[str] = []
-        wrong = said & ~classes
+        wrong = said & ~pieces
         for pattern in sorted(out, key=lambda p: (-self._at[p].bit_count(), len(p), p)):
             if self._at[pattern] & wrong:
                 exclude.append(pattern)
