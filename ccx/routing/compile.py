@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 from functools import partial
 from types import MappingProxyType
 from typing import Protocol
@@ -178,6 +179,7 @@ class _Compilation:
             cache_size=server.cache_size,
             rollback_window=rollback.window if rollback is not None else None,
             rollback_error_rate=_rise(rollback.error_rate) if rollback is not None else None,
+            rollback_first_byte=_more(rollback.first_byte) if rollback is not None else None,
         )
 
     def _model(self, name: str, model: spec.Model) -> table.ModelInfo:
@@ -233,6 +235,11 @@ def _allowed(models: Globs) -> Globs:
 def _rise(text: str) -> str:
     """`+5.0%` and `5%` are the same rise."""
     return f"+{Decimal(text.strip('+%')).normalize():f}%"
+
+
+def _more(text: str | None) -> Fraction | None:
+    """`+50%` is half as much again."""
+    return Fraction(text.strip("+%")) / 100 if text is not None else None
 
 
 def _optional_secret(source: SecretSource | None) -> SecretRef | None:

@@ -275,6 +275,7 @@ class Server:
     cache_size: int = 128 * 2**20
     rollback_window: int | None = None
     rollback_error_rate: str | None = None
+    rollback_first_byte: Fraction | None = None
 
 
 @dataclass(frozen=True, slots=True)

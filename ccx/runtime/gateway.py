@@ -14,10 +14,12 @@ from ccx.routing.select import stable_ids
 from ccx.runtime.caching import Caching
 from ccx.runtime.live import Live, retired
 from ccx.runtime.selecting import cares
+from ccx.runtime.watch import SwapWatch
 from ccx.state.health import Health
 from ccx.state.memory import MemoryState
 from ccx.state.meters import MemoryMeters, Meters
 from ccx.state.responses import MemoryResponses, ResponseStore
+from ccx.telemetry.exchange import Exchange
 from ccx.upstream.reply import Engine
 
 
@@ -33,6 +35,8 @@ class Gateway:
         self.caching.configure(live.table)
         self.responses: ResponseStore = MemoryResponses()
         self.rng: Callable[[], float] = random.random
+        self.watch = SwapWatch(live.digest)
+        self.on_breach: Callable[[str], None] | None = None
         self.in_flight = 0
         self.draining = False
         self._live = live
@@ -46,6 +50,12 @@ class Gateway:
     def leave(self) -> None:
         """A request has ended."""
         self.in_flight -= 1
+
+    def seen(self, exchange: Exchange) -> None:
+        """A request has been served, or not."""
+        breach = self.watch.seen(exchange, now=asyncio.get_running_loop().time())
+        if breach is not None and self.on_breach is not None:
+            self.on_breach(breach)
 
     @property
     def live(self) -> Live:

@@ -101,6 +101,7 @@ class Proxy:
             departure.stop()
             self._gateway.leave()
             exchange.total_seconds = time.perf_counter() - started
+            self._gateway.seen(exchange)
             self._emit(exchange)
 
     async def _serve(

@@ -14,16 +14,19 @@ import stat
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Literal, Protocol
 
 from watchfiles import awatch
 
 from ccx.errors import SecretError
+from ccx.routing.canonical import digest
 from ccx.routing.table import RoutingTable
 from ccx.runtime.commands import SecretCommands
 from ccx.runtime.gateway import Gateway
 from ccx.runtime.live import Live, PrepareError, prepare
+from ccx.runtime.watch import Tolerance
 from ccx.secrets import SecretRef
 
 TIMER = 15.0
@@ -31,6 +34,7 @@ TORN_WAIT = 0.25
 DEBOUNCE_MS = 60
 STEP_MS = 15
 WATCH_CHECK_MS = 2000
+GIVEN_UP_KEPT = 100
 
 # Reasons behind which somebody waits for a word.
 ASKED = frozenset({"signal", "admin"})
@@ -119,6 +123,10 @@ class Reconciler:
         self._woken = asyncio.Event()
         self._reason = "timer"
         self._started = gateway.live.table
+        self._given_up: dict[str, str] = {}
+        self._rolling: asyncio.Task[None] | None = None
+        self._before: RoutingTable | None = None
+        gateway.on_breach = self._breached
         self.status = Status(applied_at=time.time())
 
     def accept(self, candidate: Candidate, *, source: Literal["file", "last_good"]) -> None:
@@ -148,6 +156,8 @@ class Reconciler:
             self._seen = stamp
             if candidate.table is None:
                 return self._done("rejected", reason, problems=candidate.problems)
+            if (reason_given := self._given_up.get(candidate.digest)) is not None:
+                return self._done("rejected", reason, problems=(reason_given,))
             if self._approval is not None:
                 running = self._gateway.live.digest
                 refusal = await asyncio.to_thread(self._approval.refusal, running, candidate.digest)
@@ -175,10 +185,52 @@ class Reconciler:
         if same and all(live.upstreams[name].settings == old.upstreams[name].settings for name in old.upstreams):
             return self._done("unchanged", reason)
         self._gateway.commit(live)
+        self._watch_swap(old, live)
         self.status.restart_needed = restart_needed(self._started, table)
         result = self._done("applied", reason)
         await asyncio.to_thread(self._persist, candidate)
         return result
+
+    def _watch_swap(self, old: Live, live: Live) -> None:
+        server = live.table.server
+        tolerance = None
+        if server.rollback_window is not None and live.digest != old.digest:
+            rise = float(Fraction(server.rollback_error_rate.strip("+%")) / 100) if server.rollback_error_rate else 1.0
+            tolerance = Tolerance(server.rollback_window / 1000, rise, _share(server.rollback_first_byte))
+            self._before = old.table
+        self._gateway.watch.begin(live.digest, tolerance, now=asyncio.get_running_loop().time())
+
+    def _breached(self, why: str) -> None:
+        """The table in force does worse than the one before it."""
+        if self._rolling is None or self._rolling.done():
+            self._rolling = asyncio.get_running_loop().create_task(self._roll_back(self._gateway.live, why))
+
+    async def _roll_back(self, bad: Live, why: str) -> None:
+        """Serve the table before it again, and that one no more until its files say something else."""
+        async with self._lock:
+            if self._gateway.live is not bad or self._before is None:
+                return  # replaced meanwhile
+            problem = f"table {bad.digest[:12]} was given up: {why}; the one before it serves again (server.rollback)"
+            self._given_up[bad.digest] = problem
+            if len(self._given_up) > GIVEN_UP_KEPT:
+                del self._given_up[next(iter(self._given_up))]
+            table, self._before = self._before, None
+            try:
+                live = await asyncio.to_thread(
+                    prepare,
+                    table,
+                    digest(table),
+                    folder=self._folder,
+                    environ=self._environ,
+                    previous=bad,
+                    run=self._commands.read,
+                )
+            except PrepareError as error:
+                self._done("rejected", "rollback", problems=(problem, *error.problems))
+                return
+            self._gateway.commit(live)
+            self._gateway.watch.begin(live.digest, None, now=asyncio.get_running_loop().time())
+            self._done("rejected", "rollback", problems=(problem,))
 
     def _done(self, result: Result, reason: str, *, problems: tuple[str, ...] = ()) -> Result:
         status = self.status
@@ -301,3 +353,7 @@ def restart_needed(old: RoutingTable, new: RoutingTable) -> tuple[str, ...]:
     if old.telemetry != new.telemetry:
         changed.append("telemetry")
     return tuple(changed)
+
+
+def _share(exact: Fraction | None) -> float | None:
+    return float(exact) if exact is not None else None

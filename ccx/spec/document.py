@@ -32,7 +32,9 @@ class Rollback(Node):
     window: Duration = 120_000
     """How long the new table is watched."""
     error_rate: Annotated[str, StringConstraints(pattern=RISE_PATTERN)] = "+5%"
-    """Rise of the error rate that is too much."""
+    """Rise of the error rate that is too much, in points: +5% goes from 1% to 6%."""
+    first_byte: Annotated[str, StringConstraints(pattern=RISE_PATTERN)] | None = None
+    """Rise of the median time to the first byte that is too much: +50% is half as long again. Default: any is borne."""
 
 
 class Server(Node):
