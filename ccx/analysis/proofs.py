@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from ccx.analysis.areas import regions_of_area
-from ccx.analysis.boxes import ANY_MODEL, Box
+from ccx.analysis.boxes import ANY_MODEL, Box, Lowering
 from ccx.analysis.difference import Region
 from ccx.analysis.effort import Budget, Meter
 from ccx.analysis.globs import generic
@@ -93,6 +93,12 @@ def unmatchable(table: RoutingTable, *, budget: Budget = DEFAULT) -> tuple[Unmat
     return Proofs(table, budget=budget).unmatchable()
 
 
+def contradiction(when: Condition, *, table: RoutingTable) -> tuple[Condition, ...] | None:
+    """Parts of a condition that cannot hold together, none of which can be spared: of the condition as written, before
+    a compiler folds it. Empty where a constant says so, and None where some request meets it. Raises Unfinished."""
+    return Proofs(table).contradiction(when)
+
+
 def unreachable(table: RoutingTable, *, budget: Budget = DEFAULT) -> tuple[Unreachable, ...]:
     """Routes that could match, if others before them did not take all their requests. Raises Unfinished."""
     return Proofs(table, budget=budget).unreachable()
@@ -109,7 +115,8 @@ def gaps(table: RoutingTable, *, budget: Budget = DEFAULT, cap: int = 20) -> tup
 
 
 def order_sensitive(table: RoutingTable, *, budget: Budget = DEFAULT) -> tuple[Overlap, ...]:
-    """Pairs of routes, neither holding the other's requests, whose order decides something. Raises Unfinished."""
+    """Pairs of routes that both take requests, neither holding the other's, whose order decides something. Raises
+    Unfinished."""
     return Proofs(table, budget=budget).order_sensitive()
 
 
@@ -135,25 +142,19 @@ class Proofs:
     def unmatchable(self) -> tuple[Unmatchable, ...]:
         """Routes that no request can match."""
         return tuple(
-            Unmatchable(self._name(rule), self._contradicting(self._side.rules[rule].when))
+            Unmatchable(self._name(rule), self.contradiction(self._side.rules[rule].when) or ())
             for rule in self._routes
             if not self._rows[rule]
         )
 
-    def _contradicting(self, when: Condition) -> tuple[Condition, ...]:
-        lowering = self._space.lowering(self._side.judge.facts)
-        parts = list(when.parts) if isinstance(when, All) else [when]
-        for part in tuple(parts):
-            rest = [other for other in parts if other is not part]
-            if rest and not lowering.boxes(All(tuple(rest))):
-                parts = rest
-        match parts:
-            case [Constant()]:
-                return ()
-            case [All() as inner]:
-                return self._contradicting(inner)
-            case _:
-                return tuple(parts)
+    def contradiction(self, when: Condition) -> tuple[Condition, ...] | None:
+        """Parts of a condition that cannot hold together, none of which can be spared; empty where a constant says so,
+        and None where some request meets it."""
+        space = Space((self.table,), (when,))
+        lowering = space.lowering(self._side.judge.facts)
+        if lowering.boxes(when):
+            return None
+        return _least(when, lowering)
 
     def unreachable(self) -> tuple[Unreachable, ...]:
         """Routes that could match, if others before them did not take all their requests."""
@@ -295,10 +296,11 @@ class Proofs:
         return tuple(found)
 
     def order_sensitive(self) -> tuple[Overlap, ...]:
-        """Pairs of routes, neither within the other, whose order decides what becomes of some request."""
+        """Pairs of routes that take requests, neither within the other, whose order decides the outcome of some."""
         found: list[Overlap] = []
-        for number, second in enumerate(self._routes):
-            for first in self._routes[:number]:
+        taking = [rule for rule in self._routes if self._rows[rule] and self._example(rule) is not None]
+        for number, second in enumerate(taking):
+            for first in taking[:number]:
                 overlap = self._overlap(first, second)
                 if overlap is not None:
                     found.append(overlap)
@@ -361,6 +363,21 @@ class Proofs:
             rows, among=rows | others, judged=judged, sections=sections, shadows=shadows, labelled=False
         )
         return _any(searches) is not None
+
+
+def _least(when: Condition, lowering: Lowering) -> tuple[Condition, ...]:
+    parts = list(when.parts) if isinstance(when, All) else [when]
+    for part in tuple(parts):
+        rest = [other for other in parts if other is not part]
+        if rest and not lowering.boxes(All(tuple(rest))):
+            parts = rest
+    match parts:
+        case [Constant()]:
+            return ()
+        case [All() as inner]:
+            return _least(inner, lowering)
+        case _:
+            return tuple(parts)
 
 
 def _before(rows: int) -> int:

@@ -15,7 +15,7 @@ from ccx.analysis.globs import ANY, generic, intersect, single_stars, widest
 from ccx.routing.globs import Globs, glob_matches
 
 CLASSES_AT_MOST = 2_000
-_FILLINGS = ("", "-1", "x", "1", "-x", "a1", "-2099", "zz9")
+_FILLINGS = ("", "1", "-1", "x", "-x", "a1", "-2099", "zz9")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +46,19 @@ def readable(text: str, patterns: tuple[str, ...], *, admits: Callable[[str], bo
     if ANY not in text:
         return text if admits(text) else None
     matched = matched_by(patterns, text)
-    for filling in (*_FILLINGS, _unused(patterns)):
+    for filling in sorted(_FILLINGS, key=lambda filling: _oddity(text.replace(ANY, filling))):
         filled = text.replace(ANY, filling)
         if admits(filled) and matched_by(patterns, filled) == matched:
             return filled
-    return None
+    # The class may be one that only a sign from outside of all patterns keeps apart from the next.
+    filled = text.replace(ANY, _unused(patterns))
+    return filled if admits(filled) and matched_by(patterns, filled) == matched else None
+
+
+def _oddity(text: str) -> tuple[int, int]:
+    """How unlike a name a text is."""
+    doubled = sum(text.count(pair) for pair in ("--", "//", "-/", "/-"))
+    return doubled + text.startswith(("-", "/")) + text.endswith(("-", "/")), len(text)
 
 
 def _unused(patterns: tuple[str, ...]) -> str:
