@@ -59,7 +59,7 @@ def same_domains(subject: Subject) -> Iterator[Finding]:
 
 def _domain(target: TargetView) -> object:
     channel: Channel = target.channel
-    hosts = frozenset((surface.host, surface.port) for surface in channel.surfaces)
+    hosts = frozenset((surface.host, surface.port, surface.path) for surface in channel.surfaces)
     return hosts, tuple(key.secret for key in channel.keys), target.target.model, channel.models
 
 

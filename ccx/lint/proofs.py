@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
-from ccx.analysis import proofs
 from ccx.analysis.asking import command
 from ccx.analysis.query import find
 from ccx.analysis.wording import say
@@ -20,7 +19,7 @@ from ccx.lint.lifecycle import unknown_tags
 from ccx.lint.rule import Rule
 from ccx.lint.subject import NAMED, RouteView, Subject
 from ccx.routing.compile_conditions import compile_when
-from ccx.routing.conditions import ALWAYS, All, AnyOf, Condition, Constant, Not, TokensIn
+from ccx.routing.conditions import ALWAYS, All, AnyOf, Condition, Constant, Not, ProtocolIn, TokensIn
 from ccx.routing.facts import Facts
 from ccx.spec.conditions import When
 from ccx.spec.diagnostics import Fix, Path, pointer
@@ -49,7 +48,7 @@ def _places(subject: Subject, names: tuple[str, ...], said: str) -> tuple[tuple[
 
 
 def unmatchable(subject: Subject) -> Iterator[Finding]:
-    for found in proofs.unmatchable(subject.table, budget=subject.budget):
+    for found in subject.proofs.unmatchable():
         route = subject.by_name.get(found.route)
         if route is None or route.index in _asking_for_nobody(subject):
             continue
@@ -94,7 +93,9 @@ def early_catch_all(subject: Subject) -> Iterator[Finding]:
 
 def unreachable(subject: Subject) -> Iterator[Finding]:
     told = {route.written.name for route in _below_catch_all(subject)[1]}
-    for found in proofs.unreachable(subject.table, budget=subject.budget):
+    if all(route.written.name in told or route.written.name in subject.outcomes for route in subject.routes):
+        return  # seen each of them decide: most specs come to this end, and soon
+    for found in subject.proofs.unreachable():
         route = subject.by_name.get(found.route)
         if route is None or found.route in told:
             continue
@@ -114,7 +115,7 @@ def unreachable(subject: Subject) -> Iterator[Finding]:
 
 
 def redundant(subject: Subject) -> Iterator[Finding]:
-    for found in proofs.redundant(subject.table, budget=subject.budget):
+    for found in subject.proofs.redundant():
         route = subject.by_name.get(found.route)
         if route is None:
             continue
@@ -134,15 +135,20 @@ def redundant(subject: Subject) -> Iterator[Finding]:
 def gaps(subject: Subject) -> Iterator[Finding]:
     if not subject.routes or subject.routes[-1].rule.when == ALWAYS or _declared(subject):
         return
-    found = proofs.gaps(subject.table, budget=subject.budget)
+    found = subject.proofs.gaps()
     if not found:
         return
-    by_regions: dict[tuple[str, ...], list[str]] = {}
+    by_regions: dict[str, list[str]] = {}
     for gap in found:
-        said = tuple(say(region.when) for region in gap.regions[:_LISTED])
-        more = len(gap.regions) - len(said) + gap.more
-        by_regions.setdefault((*said, *([f"{more} more"] if more else [])), []).append(gap.protocol.value)
-    told = "; ".join(f"{', '.join(protocols)}: {' or '.join(said)}" for said, protocols in by_regions.items())
+        said = say(_beside_protocol(gap.regions[0].when))
+        more = len(gap.regions) - 1 + gap.more
+        by_regions.setdefault(f"{said}, and {more} more kind{'s' * (more > 1)}" if more else said, []).append(
+            gap.protocol.value
+        )
+    if len(by_regions) == 1 and len(found) > 1:
+        told = next(iter(by_regions))
+    else:
+        told = "; ".join(f"{', '.join(protocols)}: {said}" for said, protocols in by_regions.items())
     yield Finding(
         ("routes",),
         "CCX204",
@@ -153,13 +159,20 @@ def gaps(subject: Subject) -> Iterator[Finding]:
     )
 
 
+def _beside_protocol(when: Condition) -> Condition:
+    """A region's condition without the protocol, which is said for itself."""
+    parts = when.parts if isinstance(when, All) else (when,)
+    rest = tuple(part for part in parts if not isinstance(part, ProtocolIn))
+    return rest[0] if len(rest) == 1 else All(rest) if rest else ALWAYS
+
+
 def _declared(subject: Subject) -> bool:
     """Whether a test says that some requests are to find no route."""
     return any(test.expect.no_route for test in subject.spec.tests)
 
 
 def order_sensitive(subject: Subject) -> Iterator[Finding]:
-    for found in proofs.order_sensitive(subject.table, budget=subject.budget):
+    for found in subject.proofs.order_sensitive():
         first, second = subject.by_name.get(found.first), subject.by_name.get(found.second)
         if first is None or second is None:
             continue

@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import Final
 
 from ccx.analysis.outcome import Outcome
+from ccx.analysis.proofs import Proofs
 from ccx.analysis.query import find
 from ccx.analysis.space import Budget
 from ccx.routing.capability import upstream_models
@@ -142,6 +143,11 @@ class Subject:
     def by_name(self) -> Mapping[str, RouteView]:
         """Declared routes by name."""
         return {route.written.name: route for route in self.routes}
+
+    @cached_property
+    def proofs(self) -> Proofs:
+        """The proofs about its table, which share what they have in common."""
+        return Proofs(self.table, budget=self.budget)
 
     @cached_property
     def outcomes(self) -> Mapping[str | None, set[Outcome]]:
