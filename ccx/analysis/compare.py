@@ -10,32 +10,22 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ccx.analysis.areas import regions_of_area
 from ccx.analysis.boxes import Box, Models
 from ccx.analysis.difference import Change, Difference, Effort, Region
 from ccx.analysis.effort import Budget, Meter, Unfinished
 from ccx.analysis.outcome import Outcome
-from ccx.analysis.regions import Found, cover
+from ccx.analysis.regions import cover
 from ccx.analysis.rows import Board, Side, bits_of
-from ccx.analysis.search import Firsts, Outcomes, Search
+from ccx.analysis.search import Firsts, Labels, Search
 from ccx.analysis.space import Space
 from ccx.analysis.witness import namer_of
 from ccx.routing.conditions import ALWAYS, Condition
 from ccx.routing.table import RoutingTable
 
 REGIONS = 50
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """What becomes of a request on both sides. Outcomes compare without their routes, so these stand here again."""
-
-    before: Outcome
-    after: Outcome
-    was: str | None
-    now: str | None
 
 
 def compare(
@@ -49,7 +39,7 @@ def compare(
     """Which requests in `within` fare differently on `new`. `regions` is the most listed for each change."""
     meter = Meter(budget)
     effort = Effort(0, budget.states, 0, 0)
-    changes: dict[Pair, Change] = {}
+    changes: list[Change] = []
     unfinished: str | None = None
     try:
         space = Space((old, new), (within,))
@@ -60,47 +50,57 @@ def compare(
                 search = Search(
                     board, _differ, hull=hull, models=models, keep=keep, essential=unpaired & keep, meter=meter
                 )
-                found = cover(search, cap=regions)
+                changes += _changes(search, cap=regions)
                 effort = replace(
                     effort,
                     model_classes=effort.model_classes + search.models_asked,
                     token_ranges=max(effort.token_ranges, len(space.axes[1].atoms) - 1),
                 )
-                for pair, one in found.items():
-                    if isinstance(pair, Pair):
-                        _add(changes, search, pair, one)
     except Unfinished as ended:
         unfinished = str(ended)
-    return Difference(tuple(changes.values()), replace(effort, states=meter.states), unfinished)
+    return Difference(_joined(changes), replace(effort, states=meter.states), unfinished)
 
 
-def _differ(firsts: Firsts, outcomes: Outcomes) -> object | None:
-    if outcomes[0] == outcomes[1]:
+def _joined(changes: list[Change]) -> tuple[Change, ...]:
+    """One change for each pair of outcomes and of the routes that decide."""
+    found: dict[tuple[object, ...], Change] = {}
+    for change in changes:
+        key = (change.before, change.after, change.before.route, change.after.route)
+        had = found.get(key)
+        found[key] = (
+            change
+            if had is None
+            else replace(had, regions=(*had.regions, *change.regions), more=had.more + change.more)
+        )
+    return tuple(found.values())
+
+
+def _differ(search: Search, firsts: Firsts, labels: Labels) -> Hashable | None:
+    if labels[0] == labels[1]:
         return None
-    before, after = outcomes
-    return Pair(before, after, before.route, after.route)
+    # With the rules: a change says which routes decided.
+    return (*labels, *(search.board.rule(bit) if bit is not None else None for bit in firsts))
 
 
-def _add(changes: dict[Pair, Change], search: Search, pair: Pair, found: Found) -> None:
+def _changes(search: Search, *, cap: int) -> list[Change]:
     namer = namer_of(search)
-    listed: list[Region] = []
-    for area in found.areas:
-        listed += regions_of_area(search, namer, area)
-    judged = [_judged(search, region, pair) for region in listed]
-    had = changes.get(pair)
-    if had is not None:
-        changes[pair] = replace(had, regions=(*had.regions, *listed), more=had.more + found.more)
-    else:
-        before, after = judged[0]  # with the reasons, which take no part in comparing
-        changes[pair] = Change(before, after, tuple(listed), found.more)
+    changes: list[Change] = []
+    for found in cover(search, cap=cap).values():
+        regions = tuple(region for area in found.areas for region in regions_of_area(search, namer, area))
+        before, after = _judged(search, regions[0])
+        for region in regions[1:]:
+            if _judged(search, region) != (before, after):
+                raise AssertionError(f"{region.witness}, of {region.when}, is decided otherwise than {regions[0]}")
+        if before == after:
+            raise AssertionError(f"{regions[0].witness}, of {regions[0].when}, is decided alike by both")
+        changes.append(Change(before, after, regions, found.more))
+    return changes
 
 
-def _judged(search: Search, region: Region, pair: Pair) -> tuple[Outcome, ...]:
+def _judged(search: Search, region: Region) -> tuple[Outcome, Outcome]:
     """What the judges say of a region's witness."""
-    judged = tuple(side.judge.outcome(region.witness) for side in search.board.sides)
-    if judged != (pair.before, pair.after):
-        raise AssertionError(f"the witness {region.witness} of {region.when} is decided otherwise: {judged}")
-    return judged
+    old, new = (side.judge.outcome(region.witness) for side in search.board.sides)
+    return old, new
 
 
 def _unpaired(board: Board) -> int:

@@ -7,7 +7,7 @@ contrary; only a search that comes back empty-handed is a finding.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -15,15 +15,13 @@ from ccx.analysis.areas import regions_of_area
 from ccx.analysis.boxes import ANY_MODEL, Box, Lowering
 from ccx.analysis.difference import Region
 from ccx.analysis.effort import Budget, Meter
-from ccx.analysis.globs import generic
 from ccx.analysis.outcome import Outcome
-from ccx.analysis.pieces import models_to_ask
 from ccx.analysis.query import first_found
 from ccx.analysis.regions import cover
 from ccx.analysis.rows import Board, Side, bits_of
-from ccx.analysis.search import Firsts, Judgement, Outcomes, Search
+from ccx.analysis.search import Firsts, Judgement, Labels, Search
 from ccx.analysis.space import Space
-from ccx.analysis.witness import namer_of, request
+from ccx.analysis.witness import namer_of
 from ccx.protocols.names import Protocol
 from ccx.routing.conditions import All, Condition, Constant
 from ccx.routing.facts import Facts
@@ -164,13 +162,7 @@ class Proofs:
         """A request that the route takes."""
         if rule not in self._taken:
             rows = self._rows[rule]
-
-            def judged(firsts: Firsts, outcomes: Outcomes) -> object | None:
-                del outcomes
-                return True if firsts[0] is not None and rows >> firsts[0] & 1 else None
-
-            searches = self._within(rows, among=rows | _before(rows), judged=judged, labelled=False)
-            self._taken[rule] = _any(searches)
+            self._taken[rule] = self._escaping(rows, among=_before(rows))
         return self._taken[rule]
 
     def _within(
@@ -201,36 +193,64 @@ class Proofs:
             )
 
     def _blocked(self, rule: int) -> Unreachable:
-        """Who takes the requests of a route that takes none."""
+        """Who takes the requests of a route that takes none: rows are asked for one that escapes those known, and who
+        takes it is one more, until nothing escapes."""
         rows = self._rows[rule]
-        board = self._board
-
-        def judged(firsts: Firsts, outcomes: Outcomes) -> object | None:
-            taker = firsts[0]
-            return (outcomes[0] != outcomes[1], board.rule(taker)[1]) if taker is not None else None
-
-        shares: dict[int, int] = {}
-        examples: dict[tuple[bool, int], Facts] = {}
-        before = _before(rows)
-        for search in self._within(rows, among=rows | before, judged=judged, sections=(before, rows)):
-            namer = namer_of(search)
-            for piece in (*models_to_ask(search), None):
-                for box, value in search.paths(search.tree(generic(piece) if piece is not None else None)):
-                    match value:
-                        case (bool() as differs, int() as taker):
-                            shares[taker] = shares.get(taker, 0) + prod(atoms.bit_count() for atoms in box)
-                            if (differs, taker) not in examples:
-                                examples[differs, taker] = request(search, namer, piece, box)
-        ordered = sorted(shares, key=lambda taker: (-shares[taker], taker))
-        otherwise = next((taker for taker in ordered if (True, taker) in examples), None)
-        shown = ordered[0] if otherwise is None else otherwise
+        example = self._escaping(rows, among=0)
+        if example is None:
+            raise AssertionError(f"{self._name(rule)} has no requests")
+        takers: dict[int, Facts] = {}
+        while example is not None:
+            takers[self._taker(example)] = example
+            example = self._escaping(rows, among=sum(self._rows[taker] for taker in takers))
+        for taker in tuple(takers):
+            others = sum(self._rows[other] for other in takers if other != taker)
+            if len(takers) > 1 and self._escaping(rows, among=others) is None:
+                del takers[taker]
+        ordered = sorted(takers, key=lambda taker: (-self._overlapping(rows, taker), taker))
+        found = self._otherwise(rule)
+        different = self._taker(found) if found is not None else None
+        if different is not None and different not in ordered:
+            ordered.append(different)
+        shown = different if different is not None else ordered[0]
         return Unreachable(
             self._name(rule),
             tuple(dict.fromkeys(self._name(taker) for taker in ordered)),
-            self._name(otherwise) if otherwise is not None else None,
-            examples[otherwise is not None, shown],
+            self._name(different) if different is not None else None,
+            found if found is not None else takers[shown],
             self._name(shown),
         )
+
+    def _escaping(self, rows: int, *, among: int) -> Facts | None:
+        """A request of these rows that none of the others takes before."""
+
+        def judged(search: Search, firsts: Firsts, labels: Labels) -> Hashable | None:
+            del search, labels
+            return True if firsts[0] is not None and rows >> firsts[0] & 1 else None
+
+        return _any(self._within(rows, among=rows | among, judged=judged, labelled=False))
+
+    def _otherwise(self, rule: int) -> Facts | None:
+        """A request of a route without any that fares otherwise than the route would have it."""
+        rows = self._rows[rule]
+
+        def judged(search: Search, firsts: Firsts, labels: Labels) -> Hashable | None:
+            del search
+            return True if firsts[0] is not None and labels[0] != labels[1] else None
+
+        before = _before(rows)
+        return _any(self._within(rows, among=rows | before, judged=judged, sections=(before, rows)))
+
+    def _taker(self, facts: Facts) -> int:
+        """The rule that takes a request."""
+        seen = self._side.judge.facts(facts)
+        return next(place for place, rule in enumerate(self._side.rules) if rule.when.holds(seen))
+
+    def _overlapping(self, rows: int, rule: int) -> int:
+        """How much two rules have in common, in atoms."""
+        boxes = [self._board.rows[bit][1].box.masks for bit in bits_of(rows)]
+        others = [self._board.rows[bit][1].box.masks for bit in bits_of(self._rows[rule])]
+        return sum(prod((a & b).bit_count() for a, b in zip(one, two, strict=True)) for one in boxes for two in others)
 
     def redundant(self) -> tuple[Redundant, ...]:
         """Routes that take requests and change nothing: looked at from the last to the first, each without those that
@@ -253,11 +273,12 @@ class Proofs:
         covers: set[int] = set()
         rest = among & ~rows
 
-        def judged(firsts: Firsts, outcomes: Outcomes) -> object | None:
+        def judged(search: Search, firsts: Firsts, labels: Labels) -> Hashable | None:
+            del search
             first, next_ = firsts
             if first is None or (next_ is not None and next_ < first):
                 return None
-            if next_ is None or outcomes[0] != outcomes[1]:
+            if next_ is None or labels[0] != labels[1]:
                 return True
             covers.add(self._board.rule(next_)[1])
             return None
@@ -279,7 +300,7 @@ class Proofs:
         for atom in bits_of(served):
             search = Search(
                 self._board,
-                lambda firsts, _: True if firsts[0] is None else None,
+                lambda _, firsts, __: True if firsts[0] is None else None,
                 hull=(1 << atom, *self._space.full[1:]),
                 models=ANY_MODEL,
                 keep=self._all,
@@ -326,9 +347,10 @@ class Proofs:
         board, rows = self._board, self._rows[first]
         sections = (rows | _before(rows), self._rows[second])
 
-        def judged(firsts: Firsts, outcomes: Outcomes) -> object | None:
+        def judged(search: Search, firsts: Firsts, labels: Labels) -> Hashable | None:
+            del search
             taker = firsts[0]
-            return True if taker is not None and rows >> taker & 1 and outcomes[0] != outcomes[1] else None
+            return True if taker is not None and rows >> taker & 1 and labels[0] != labels[1] else None
 
         among = board.meeting(both.masks, sections[0] | sections[1]) & board.sharing(both.models)
         search = Search(
@@ -354,8 +376,8 @@ class Proofs:
         """Whether one route asks for a request that the other does not ask for."""
         rows, others = self._rows[one], self._rows[other]
 
-        def judged(firsts: Firsts, outcomes: Outcomes) -> object | None:
-            del outcomes
+        def judged(search: Search, firsts: Firsts, labels: Labels) -> Hashable | None:
+            del search, labels
             return True if firsts[1] is None else None
 
         sections, shadows = (rows, others), ((others, rows | others),)

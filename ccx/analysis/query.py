@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from itertools import chain
 
 from ccx.analysis.areas import regions_of_area
@@ -13,7 +13,7 @@ from ccx.analysis.outcome import Outcome
 from ccx.analysis.pieces import in_turn
 from ccx.analysis.regions import cover
 from ccx.analysis.rows import Board, Side
-from ccx.analysis.search import Firsts, Judgement, Outcomes, Search
+from ccx.analysis.search import Firsts, Judgement, Labels, Search
 from ccx.analysis.space import Space
 from ccx.analysis.witness import namer_of, request
 from ccx.routing.conditions import ALWAYS, Condition
@@ -38,7 +38,7 @@ def find(
     return None
 
 
-def first_found(search: Search) -> tuple[Facts, object] | None:
+def first_found(search: Search) -> tuple[Facts, Hashable] | None:
     """Some request that a search finds, and what it is; None is a proof that there is none. Raises Unfinished."""
     for piece in chain(in_turn(search), (None,)):
         for box, value in search.paths(search.tree(generic(piece) if piece is not None else None)):
@@ -79,8 +79,8 @@ def _searches(table: RoutingTable, accept: Accept, within: Condition, *, budget:
 
 
 def _accepted(accept: Accept) -> Judgement:
-    def judged(firsts: Firsts, outcomes: Outcomes) -> object | None:
+    def judged(search: Search, firsts: Firsts, labels: Labels) -> Hashable | None:
         del firsts
-        return True if accept(outcomes[0]) else None
+        return True if accept(search.outcome(labels[0])) else None
 
     return judged

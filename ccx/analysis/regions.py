@@ -10,12 +10,16 @@ answers every pattern that counts in B like some generic text that was looked at
 All of them. Every glob of `pieces` is looked at, and for each region the intersection of its glob with each of its
 exceptions. A request of the kind is found for some glob Q of `pieces` with its model x in it. What the search finds
 there for the generic text of Q is in some region; if x itself is not, one of the region's exceptions has x, and its
-intersection with Q is a smaller glob of the same standing, which is looked at in its turn.
+intersection with Q is a smaller glob of the same standing, which is looked at in its turn, for that kind.
+
+Looking has bounds of its own, beyond which a region has more exceptions than it needs, and globs still to be looked at
+count as regions left out.
 """
 
 from __future__ import annotations
 
 import heapq
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 
 from ccx.analysis.globs import generic, holds, intersect, meets, widest
@@ -24,8 +28,12 @@ from ccx.analysis.rows import bits_of
 from ccx.analysis.search import Search, Tree
 from ccx.routing.globs import glob_matches
 
-LOOKED_AT_MOST = 120
-"""Globs looked at for the exceptions of one region, before all patterns left become exceptions."""
+TRIALS_PER_AREA = 150
+TRIALS_IN_ALL = 1_500
+"""Globs tried while the exceptions of a region, or of all, are sought; beyond, any pattern that may matter is one."""
+SMALLER_PER_KIND = 200
+SMALLER_IN_ALL = 1_500
+"""Globs looked at because they lie in an exception."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +62,7 @@ class Found:
     more: int = 0
 
 
-def cover(search: Search, *, cap: int) -> dict[object, Found]:
+def cover(search: Search, *, cap: int) -> dict[Hashable, Found]:
     """Everything the search finds, by what it is. Raises Unfinished."""
     return _Cover(search, cap).all()
 
@@ -63,31 +71,45 @@ class _Cover:
     def __init__(self, search: Search, cap: int) -> None:
         self._search = search
         self._cap = cap
-        self._found: dict[object, Found] = {}
-        self._seen: set[str] = set()
-        self._pending: list[tuple[tuple[int, int, str], str]] = []
+        self._found: dict[Hashable, Found] = {}
+        self._trials = TRIALS_IN_ALL
+        self._smaller: dict[Hashable, int] = {}
+        self._left = SMALLER_IN_ALL
+        self._seen: set[tuple[str, Hashable]] = set()
+        self._pending: list[tuple[tuple[int, int, str], int, str, Hashable]] = []
 
-    def all(self) -> dict[object, Found]:
-        for piece in models_to_ask(self._search):
-            self._later(piece)
-        self._look(None, self._search.tree(None))
+    def all(self) -> dict[Hashable, Found]:
+        search = self._search
+        self._look(None, search.paths(search.tree(None)))
+        for piece in models_to_ask(search):
+            self._look(piece, search.paths(search.tree(generic(piece))))
         while self._pending:
-            piece = heapq.heappop(self._pending)[1]
-            self._look(piece, self._search.tree(generic(piece)))
+            _, _, piece, value = heapq.heappop(self._pending)
+            looked = self._smaller.get(value, 0)
+            if looked >= SMALLER_PER_KIND or self._left <= 0 or self._found[value].more:
+                # Where some are left out anyway, there is nothing to complete.
+                self._found[value].more += 1
+                continue
+            self._smaller[value] = looked + 1
+            self._left -= 1
+            paths = search.paths(search.tree(generic(piece)))
+            self._look(piece, ((box, kind) for box, kind in paths if kind == value))
         for found in self._found.values():
             found.areas = _tidied(found.areas)
         return self._found
 
-    def _later(self, piece: str) -> None:
-        if piece not in self._seen:
-            self._seen.add(piece)
-            heapq.heappush(self._pending, (breadth(piece), piece))
+    def _later(self, piece: str, value: Hashable) -> None:
+        """Has a glob looked at for requests of one kind."""
+        if (piece, value) not in self._seen:
+            self._seen.add((piece, value))
+            heapq.heappush(self._pending, (breadth(piece), len(self._seen), piece, value))
 
-    def _look(self, piece: str | None, tree: Tree) -> None:
+    def _look(self, piece: str | None, paths: Iterable[tuple[tuple[int, ...], Hashable]]) -> None:
         """Sees to it that what is found for the glob is in an area, and that none of it is lost in an exception."""
         search = self._search
         model = generic(piece) if piece is not None else None
-        for box, value in search.paths(tree):
+        tree = search.tree(model)
+        for box, value in paths:
             search.meter.step()
             found = self._found.setdefault(value, Found())
             area = next((a for a in found.areas if a.has_model(model) and _inside(box, a.box)), None)
@@ -102,9 +124,9 @@ class _Cover:
             if piece is not None:
                 for pattern in area.except_:
                     for smaller in intersect(piece, pattern):
-                        self._later(smaller)
+                        self._later(smaller, value)
 
-    def _widened(self, box: tuple[int, ...], tree: Tree, value: object) -> tuple[int, ...]:
+    def _widened(self, box: tuple[int, ...], tree: Tree, value: Hashable) -> tuple[int, ...]:
         """The box made as large as what is found allows, axis by axis: to all of it, or class by class."""
         search = self._search
         wide = list(box)
@@ -125,12 +147,12 @@ class _Cover:
                         wide[place] = before
         return tuple(wide)
 
-    def _exceptions(self, piece: str, box: tuple[int, ...], value: object) -> tuple[str, ...]:
+    def _exceptions(self, piece: str, box: tuple[int, ...], value: Hashable) -> tuple[str, ...]:
         search = self._search
         chosen: list[str] = []
         seen = {piece}
         pending = [piece]
-        looked = 0
+        allowed = min(TRIALS_PER_AREA, self._trials)
         at = 0
         while at < len(pending):
             here = pending[at]
@@ -138,14 +160,15 @@ class _Cover:
             for pattern in self._telling(here, box):
                 if pattern in chosen:
                     continue
-                if looked >= LOOKED_AT_MOST:
+                if allowed <= 0:
                     chosen.append(pattern)
                     continue
                 for smaller in intersect(here, pattern):
                     if smaller in seen or any(holds(e, smaller) for e in chosen):
                         continue
                     seen.add(smaller)
-                    looked += 1
+                    allowed -= 1
+                    self._trials -= 1
                     search.meter.step()
                     if search.throughout(search.tree(generic(smaller)), box, value):
                         pending.append(smaller)

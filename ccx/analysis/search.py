@@ -10,8 +10,8 @@ Why only some models need asking: see `pieces`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass
 
 from ccx.analysis.boxes import Models
 from ccx.analysis.effort import Meter
@@ -22,11 +22,13 @@ from ccx.routing.globs import glob_matches
 
 Firsts = tuple[int | None, ...]
 """The deciding row of each side; None: none."""
-Outcomes = tuple[Outcome, ...]
-Judgement = Callable[[Firsts, Outcomes], object | None]
+Labels = tuple[int, ...]
+"""The outcome on each side, by number: equal outcomes have equal numbers. See `Search.outcome`."""
+Judgement = Callable[["Search", Firsts, Labels], Hashable | None]
 """What is found where these rows decide with these outcomes; None: nothing. Equal values make one region."""
 
 NO_ROUTE = Outcome("no_route")
+_NONE = 0  # the number of "no route"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,7 +43,7 @@ class Node:
 class Leaf:
     """Something is found."""
 
-    value: object
+    value: Hashable
 
 
 Tree = Node | Leaf | None
@@ -90,8 +92,10 @@ class Search:
         self._answers: dict[tuple[int, tuple[Outcome, ...]], int] = {}
         self._memo: dict[tuple[int, int, tuple[int, ...]], Tree] = {}
         self._nodes: dict[tuple[int, tuple[tuple[int, int], ...]], Node] = {}
-        self._leaves: dict[object, Leaf] = {}
+        self._leaves: dict[Hashable, Leaf] = {}
         self._ids: dict[Outcome, int] = {}
+        self._ids_of_objects: dict[int, int] = {}
+        self._kept: list[Outcome] = []  # so that no other object takes their identity
         self._outcomes: list[Outcome] = []
         self._by_model: dict[str | None, Tree] = {}
         self._id(NO_ROUTE)
@@ -135,11 +139,20 @@ class Search:
         return self.essential is not None and not rows & self.essential
 
     def _id(self, outcome: Outcome) -> int:
-        found = self._ids.get(outcome)
+        # Looked up by identity first: a side gives the same object again, and an outcome is long to hash.
+        found = self._ids_of_objects.get(id(outcome))
         if found is None:
-            found = self._ids[outcome] = len(self._outcomes)
-            self._outcomes.append(outcome)
+            found = self._ids.get(outcome)
+            if found is None:
+                found = self._ids[outcome] = len(self._outcomes)
+                self._outcomes.append(outcome)
+            self._ids_of_objects[id(outcome)] = found
+            self._kept.append(outcome)
         return found
+
+    def outcome(self, label: int) -> Outcome:
+        """The outcome of a number. Its route is any that has such an outcome."""
+        return self._outcomes[label]
 
     def admits(self, model: str | None) -> bool:
         """Whether the question is about this model at all."""
@@ -239,19 +252,13 @@ class Search:
     def _leaf(self, rows: int, labels: tuple[int, ...]) -> Tree:
         by_bit = dict(zip(bits_of(rows), labels, strict=True))
         firsts: list[int | None] = []
-        outcomes: list[Outcome] = []
+        found: list[int] = []
         for section in self.sections:
             here = rows & section
-            if not here:
-                firsts.append(None)
-                outcomes.append(NO_ROUTE)
-                continue
-            bit = (here & -here).bit_length() - 1
+            bit = (here & -here).bit_length() - 1 if here else None
             firsts.append(bit)
-            side, rule = self.board.rule(bit)
-            # Equal outcomes share a number, whatever their routes.
-            outcomes.append(replace(self._outcomes[by_bit[bit]], route=self.board.sides[side].rules[rule].name))
-        value = self._judged(tuple(firsts), tuple(outcomes))
+            found.append(_NONE if bit is None else by_bit[bit])
+        value = self._judged(self, tuple(firsts), tuple(found))
         if value is None:
             return None
         leaf = self._leaves.get(value)
@@ -259,11 +266,11 @@ class Search:
             leaf = self._leaves[value] = Leaf(value)
         return leaf
 
-    def paths(self, tree: Tree) -> Iterator[tuple[tuple[int, ...], object]]:
+    def paths(self, tree: Tree) -> Iterator[tuple[tuple[int, ...], Hashable]]:
         """Disjoint boxes of atoms, each with what is found in it."""
         box = list(self.hull)
 
-        def walk(node: Tree) -> Iterator[tuple[tuple[int, ...], object]]:
+        def walk(node: Tree) -> Iterator[tuple[tuple[int, ...], Hashable]]:
             match node:
                 case None:
                     return
@@ -278,7 +285,7 @@ class Search:
 
         return walk(tree)
 
-    def throughout(self, tree: Tree, box: Sequence[int], value: object) -> bool:
+    def throughout(self, tree: Tree, box: Sequence[int], value: Hashable) -> bool:
         """Whether everything in the box is found to be this."""
         if any(mask & ~hull for mask, hull in zip(box, self.hull, strict=True)):
             return False

@@ -165,7 +165,8 @@ def measure(routes: int) -> str:
     start = time.perf_counter()
     found = compare(old, edited(old, routes + 1))
     words.append(
-        f"compare {time.perf_counter() - start:5.2f} s ({found.effort.states} states, {found.effort.model_classes} models,"
+        f"compare {time.perf_counter() - start:5.2f} s "
+        f"({found.effort.states} states, {found.effort.model_classes} models,"
         f" {len(found.changes)} changes, {sum(len(c.regions) for c in found.changes)} regions)"
     )
     proofs = Proofs(old)
