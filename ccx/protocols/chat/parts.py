@@ -198,7 +198,7 @@ def write_text(part: Text, *, path: str, dialect: Dialect, reader: Reader, losse
 def flattened(parts: list[JsonObject], dialect: Dialect, *, by: str = "\n\n") -> Json:
     """Content in its simplest form: a string where there is nothing but text without hints. Joining texts is no loss,
     for where one part ends has no meaning to these vendors."""
-    if any(part.get("type") != "text" for part in parts):
+    if any(part.get("type") != "text" or not isinstance(part.get("text"), str) for part in parts):
         return list[Json](parts)
     if (len(parts) <= 1 or not dialect.content_parts) and all(len(part) == 2 for part in parts):
         return by.join(text(part["text"]) for part in parts)

@@ -99,7 +99,8 @@ def _decoded(body: JsonObject, *, model: str, stream: bool) -> Request:
     if rest is not None:
         residue["metadata"] = rest
     tier = body.get("service_tier")
-    if tier is not None and tier not in _TIERS:
+    known_tier = _TIERS.get(tier) if isinstance(tier, str) else None
+    if tier is not None and known_tier is None:
         residue["service_tier"] = tier
     residue.update((key, value) for key, value in body.items() if key not in _READ)
     return Request(
@@ -118,7 +119,7 @@ def _decoded(body: JsonObject, *, model: str, stream: bool) -> Request:
         thinking=thinking,
         output=output,
         stream=stream,
-        service_tier=_TIERS.get(tier) if isinstance(tier, str) else None,
+        service_tier=known_tier,
         user=user,
         native=made(residue, None),
     )

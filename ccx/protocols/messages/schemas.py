@@ -73,7 +73,7 @@ def _refused(key: str, value: Json) -> bool:
         case "minItems":
             return value not in (0, 1)
         case "format":
-            return value not in _FORMATS
+            return not isinstance(value, str) or value not in _FORMATS
         case _:
             return key in _UNSUPPORTED
 

@@ -383,6 +383,8 @@ class History:
 def _is_plain(written: JsonObject) -> bool:
     """Whether a part of content is words and nothing else."""
     kind = written.get("type")
+    if not isinstance(written.get("text"), str):
+        return False
     if kind == "output_text":
         return not written.get("annotations") and len(written) == 3
     return kind == "input_text" and len(written) == 2

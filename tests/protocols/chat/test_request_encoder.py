@@ -164,6 +164,10 @@ class TestContent:
         assert said(lost)[0]["content"] == "a"
         assert names(lost.losses) == ["cache_control"]
 
+    def test_a_part_of_text_without_text_goes_as_it_is(self) -> None:
+        body: dict[str, object] = {"messages": [{"role": "user", "content": [{"type": "text", "odd": 1}]}]}
+        assert said(through(body))[0]["content"] == [{"type": "text", "odd": 1}]
+
     def test_hints_of_other_protocols_are_lost(self) -> None:
         hint = native({"cache_control": {"type": "ephemeral"}}, protocol=Protocol.MESSAGES)
         encoded = write(request(user(ir.Text("a", native=(hint,)))))

@@ -335,3 +335,9 @@ def test_a_damaged_token_of_ours_is_no_signature() -> None:
     assert part({"type": "redacted_thinking", "data": sealed[:-3]}, "assistant") == ir.Reasoning("")
     opened = part({"type": "thinking", "thinking": "hm", "signature": sealed}, "assistant")
     assert opened == ir.Reasoning("hm", native=(ir.Native(Protocol.GEMINI, "gemini", {"thoughtSignature": "x"}),))
+
+
+def test_a_tier_that_is_no_word_is_residue() -> None:
+    found = decoded(service_tier={"type": "odd"})
+    assert found.service_tier is None
+    assert found.native == native({"service_tier": {"type": "odd"}})

@@ -590,3 +590,15 @@ def test_who_asks_and_how() -> None:
     priority = encoded(service_tier="priority")
     assert priority.payload["service_tier"] == "auto"
     assert whats(priority) == [("service_tier", True)]
+
+
+def test_a_format_that_is_no_word_is_told_in_the_description() -> None:
+    schema: Any = {"type": "object", "properties": {"a": {"type": "string", "format": {"odd": 1}}}}
+    found = encoded(output=ir.OutputFormat("json_schema", schema))
+    assert whats(found) == [("json_schema", True)]
+    assert "odd" in str(found.payload["output_config"])
+
+
+def test_thinking_of_a_type_that_is_no_word_is_left_out() -> None:
+    theirs = ir.Native(Protocol.MESSAGES, None, {"thinking": {"type": ["odd"]}})
+    assert whats(encoded(native=(theirs,))) == [("reasoning", True)]

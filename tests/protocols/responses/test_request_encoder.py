@@ -533,3 +533,9 @@ def test_a_turn_that_the_model_shall_go_on_with_begins_anew() -> None:
     encoded = write(foreign(user(), assistant(ir.Text("The answer is"))))
     assert items(encoded)[-1] == words("assistant", "The answer is")
     assert whats(encoded) == [("prefill", True)]
+
+
+def test_a_part_of_words_without_words_goes_as_it_is() -> None:
+    part: dict[str, Any] = {"type": "input_text", "odd": 1}
+    encoded = write(read({"input": [{"role": "user", "content": [part]}]}))
+    assert items(encoded)[0]["content"] == [part]
