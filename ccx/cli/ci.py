@@ -22,7 +22,9 @@ from typing import Annotated, Any, Final, cast, get_args
 import typer
 
 from ccx.analysis.effort import STATES, Budget
+from ccx.cli.destination import Wanted
 from ccx.cli.plan import UNCOVERED, kinds_of
+from ccx.cli.planned import rendered
 from ccx.cli.pull import written
 from ccx.cli.pull.bundle import folders, write
 from ccx.cli.pull.event import Event, event_of
@@ -31,8 +33,6 @@ from ccx.cli.pull.review import FailOn, Policy, Review, Verdict, review
 from ccx.cli.test import laid_out
 from ccx.errors import Exit, UsageError
 from ccx.plan.guards import ANY, GUARDS
-from ccx.plan.json import render_json
-from ccx.plan.render.text import render_text as plan_text
 from ccx.plan.revisions import WORKING_TREE
 from ccx.spec.render.gitlab import render_gitlab
 from ccx.spec.render.junit import render_junit
@@ -223,8 +223,7 @@ def _reports(
     for one, comment in zip(reviews, comments, strict=True):
         made = {
             "comment.md": comment,
-            "plan.json": render_json(one.plan) if one.plan is not None else None,
-            "plan.txt": plan_text(one.plan, width=100, colour=False) if one.plan is not None else None,
+            **_plans(one),
             "tests.xml": laid_out(one.tested, "junit") if one.tested is not None else None,
         }
         files.update((f"{names[one.spec]}/{name}", text) for name, text in made.items() if text is not None)
@@ -240,3 +239,11 @@ def _reports(
             }
         )
     return files, {"specs": listed}
+
+
+def _plans(one: Review) -> dict[str, str]:
+    """The plan in the forms that people and programs want later."""
+    if one.plan is None:
+        return {}
+    forms = {"plan.json": "json", "plan.txt": "text", "plan.html": "html"}
+    return {name: rendered(one.plan, Wanted(form, Path(name)), traffic=one.traffic) for name, form in forms.items()}

@@ -4,7 +4,7 @@
                         {"spec", "folder", "verdict", "no_op", "quiet", "digest", "comment": bool}]}
     summary.md          the page of the run
     findings.sarif, findings.xml, codequality.json
-    SPEC/               plan.json, plan.txt, comment.md, tests.xml: those that there are
+    SPEC/               plan.json, plan.txt, plan.html, comment.md, tests.xml: those that there are
 
 Law: read back, all of it is a stranger's, since a fork's pipeline writes what it likes. A name never leaves the folder,
 a link is not followed, and a comment is one only if it is marked as that of its spec, its commit and its time.

@@ -15,12 +15,13 @@ from functools import partial
 from typing import Final
 from urllib.parse import quote
 
+from ccx.cli.destination import Wanted
+from ccx.cli.planned import rendered
 from ccx.cli.pull.event import Event
 from ccx.cli.pull.review import Gate, Review, State
 from ccx.cli.test import laid_out
 from ccx.plan.render.github import details, fenced, prose
 from ccx.plan.render.markdown import Check, Section, render_failure, render_markdown
-from ccx.plan.render.text import render_text as plan_text
 from ccx.plan.replay.render_markdown import body as replay_body
 from ccx.plan.replay.render_markdown import title as replay_title
 from ccx.spec.appending import block
@@ -90,7 +91,7 @@ def text(review: Review, *, width: int, colour: bool, unicode: bool) -> str:
     if review.broken == "old" and review.errors is not None:
         parts.append(f"What it is compared with is not valid:\n\n{review.errors}")
     if review.plan is not None:
-        parts.append(plan_text(review.plan, width=width, colour=colour, unicode=unicode))
+        parts.append(rendered(review.plan, Wanted("text", None), traffic=review.traffic))
     signs = _SIGNS if unicode else {"passed": "+", "warned": "!", "failed": "x", "skipped": "-"}
     lines = [f"  {signs[gate.state]} {_words(gate)}" for gate in review.gates]
     parts.append("\n".join([f"{review.spec}: {review.verdict}", *lines]) + "\n")
