@@ -28,6 +28,7 @@ COMMANDS: Final[Mapping[str, Entry]] = {
     "validate": Entry("validate", "Check specs: files, schema, references, secrets."),
     "lint": Entry("lint", "Find what is wrong with specs that are valid, and put it right."),
     "fmt": Entry("fmt", "Format specs, keeping every comment."),
+    "show": Entry("show", "Show a spec with its files put together, its defaults applied and each value's origin."),
     "migrate": Entry("migrate", "Rewrite a spec of an older version of the language, and prove that nothing changes."),
     "schema": Entry("validate", "Print the JSON Schema of the spec language, for editors."),
     "compile": Entry("routing", "Compile a spec to its routing table."),
