@@ -74,7 +74,7 @@ def test_outputs_at_once(folder: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert run("warning.yaml", *outputs) == Exit.OK
     shown = capsys.readouterr().out
     assert "CCX314 weight-without-effect" in shown
-    assert "= fix: remove the weight (--fix)" in shown
+    assert "= fix: remove the weight (ccx lint --fix)" in shown
     assert shown.endswith("warning.yaml: passed, 1 warning\n")
     result = json.loads((folder / "out.sarif").read_text())["runs"][0]["results"][0]
     assert result["fixes"][0]["description"]["text"] == "remove the weight"

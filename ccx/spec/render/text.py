@@ -72,7 +72,7 @@ class _Page:
             # Never wrapped: it is there to be copied.
             yield f"{bar} {self.paint('frame', '=')} try: {found.witness}"
         if found.fix is not None:
-            option = "--fix" if found.fix.safe else "--unsafe-fixes"
+            option = "ccx lint --fix" if found.fix.safe else "ccx lint --unsafe-fixes"
             yield f"{bar} {self.paint('frame', '=')} fix: {found.fix.title} ({option})"
 
     def wrapped(self, head: str, text: str, *, indent: int) -> Iterator[str]:
