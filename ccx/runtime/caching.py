@@ -167,7 +167,7 @@ class Caching:
             await flight.settled(leader=True)
         failure = flight.failure
         if failure is not None:
-            raise _told(failure, own=True)
+            raise _told(failure, own=True, begun=sender.started)
 
 
 async def _joined(request: Request, flight: Flight, sender: Sender) -> None:
@@ -197,7 +197,7 @@ async def _joined(request: Request, flight: Flight, sender: Sender) -> None:
         _note(exchange, _counts(original), original.finish)
     failure = flight.failure
     if failure is not None:
-        raise _told(failure, own=False)
+        raise _told(failure, own=False, begun=sender.started)
 
 
 async def _read(flight: Flight, reader: Reader, sender: Sender, *, headers: Callable[[], list[Header]]) -> None:
@@ -234,14 +234,16 @@ async def _cut(request: Request, flight: Flight, reader: Reader, sender: Sender)
     await sender.end()
 
 
-def _told(failure: BaseException, *, own: bool) -> BaseException:
-    """The failure of a call, as one of those who waited for it gets it."""
+def _told(failure: BaseException, *, own: bool, begun: bool) -> BaseException:
+    """The failure of a call, as one of those who waited for it gets it; `begun`: some of the answer was there."""
     match failure:
         case Exception() if own:
             return failure
         # Raised in several tasks, each with a trace of its own.
         case CutError():
             return CutError(*failure.args)
+        case _ if begun:
+            return CutError("the call upstream was given up")
         case HttpError():
             made = type(failure)
             return made(

@@ -5,7 +5,7 @@ Laws
   first byte on. The call goes on as long as one of them is left, and is cancelled with the last.
 - What is kept is bounded. While an answer is kept whole anybody may join; one that outgrows the bound is kept only as
   far as its slowest reader needs. Then the call waits for the reader that has been there longest, and others who fall
-  behind by more than the bound are cut.
+  behind by the bound again are cut.
 - It ends exactly once, for all of them alike: well, or with the failure of the call.
 """
 
@@ -66,6 +66,7 @@ class Flight:
         self._gone = 0  # pieces before the first that is kept
         self._kept = 0  # bytes
         self._size = 0  # bytes sent so far
+        self._outgrown = 0  # that size when it was too much to be kept whole
         self._readers: dict[Reader, None] = {}  # longest there first
         self._news = asyncio.Event()
         self._taken = asyncio.Event()
@@ -132,18 +133,16 @@ class Flight:
             self._finish(None)
             return
         bound = self._bound if self._room.used <= self._room.size else min(NARROW, self._bound)
-        if self._size > bound:
+        if self.open and self._size > bound:
             self.open = False
-        if not self.open:
-            for reader in list(self._readers)[1:]:
-                if self._size - reader.taken > bound:
-                    reader.cut = True
-                    del self._readers[reader]
-            self._trim()
+            self._outgrown = self._size
         self._tell()
-        while not self.open and self._behind() > bound:
-            self._taken.clear()
-            await self._taken.wait()
+        if not self.open:
+            self._trim()
+            while self._behind() > bound:
+                self._taken.clear()
+                await self._taken.wait()
+            self._cut(self._outgrown + bound)
 
     async def begun(self, reader: Reader) -> bool:
         """Wait until the answer begins. False if it never did: see `failure`."""
@@ -194,6 +193,15 @@ class Flight:
     def _behind(self) -> int:
         first = next(iter(self._readers), None)
         return 0 if first is None else self._size - first.taken
+
+    def _cut(self, allowed: int) -> None:
+        """Do without readers that are further behind; never the first. Who joined at the last moment had all that was
+        kept then to catch up with."""
+        for reader in list(self._readers)[1:]:
+            if self._size - reader.taken > allowed:
+                reader.cut = True
+                del self._readers[reader]
+        self._trim()
 
     def _trim(self) -> None:
         """Let go of what every reader has had."""
