@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ccx.cli.fidelity import markdown
 from ccx.telemetry.metrics import metric_table
+from tests.project import pull_request
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
@@ -35,6 +36,8 @@ def captured(command: str) -> str:
 BLOCKS: Mapping[str, Callable[[], str]] = {
     "explain": lambda: captured(EXPLAIN),
     "validate": lambda: captured(BROKEN),
+    "plan": lambda: pull_request.shown()[0],
+    "comment": lambda: pull_request.shown()[1],
     "fidelity": markdown,
     "metrics": metric_table,
 }
