@@ -83,7 +83,7 @@ def fmt(
                 failed = True
             elif data != file.data:
                 both[file.real] = (file, data)
-        if not _keeps(spec, {real: data for real, (_, data) in both.items()}):
+        if len(both) > len(changed) and not _keeps(spec, {real: data for real, (_, data) in both.items()}):
             typer.echo(f"ccx: {os.fspath(spec)}: formatting would change its table; it is left as it is", err=True)
             failed = True
             continue
