@@ -16,7 +16,7 @@ from ccx.protocols.names import Protocol
 from ccx.routing.conditions import Direct
 from ccx.routing.decide import Decider, Decision, NeedsTokens, Step
 from ccx.routing.facts import Facts
-from ccx.routing.table import Affinity, Balance, Cache, Client, Deny, Failover, OnLoss, RequestPolicy, RoutingTable
+from ccx.routing.table import ALL, Affinity, Balance, Cache, Client, Deny, Failover, OnLoss, RequestPolicy, RoutingTable
 
 Kind = Literal["routed", "denied", "no_route", "unservable", "refused"]
 """`unservable`: a route takes the request and none of its targets can serve it. `refused`: the client may not ask."""
@@ -45,6 +45,7 @@ class Stage:
     targets: tuple[Asked, ...]
     balance: Balance
     affinity: Affinity
+    max_ejection: Fraction = ALL
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,9 @@ def _stage(step: Step, asked: str | None, *, bare: bool) -> Stage:
     ordered = step.balance == "priority" or len(targets) == 1
     kept = targets if ordered else tuple(sorted(targets, key=lambda t: (t.channel, t.protocol, t.model or "")))
     alone = len(targets) == 1
-    return Stage(kept, "priority" if alone else step.balance, "none" if alone else step.affinity)
+    if alone:
+        return Stage(kept, "priority", "none")
+    return Stage(kept, step.balance, step.affinity, step.max_ejection)
 
 
 def _share(balance: Balance, weight: int, *, of: int, total: int) -> Fraction:

@@ -10,9 +10,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ccx.plan.render.cells import visible
+from ccx.plan.render.words import percent
 from ccx.routing.canonical import Json
 from ccx.routing.decide import Decision, NeedsTokens, Step
 from ccx.routing.facts import Facts
+from ccx.routing.table import ALL
 from ccx.routing.trace import Check, Trace
 from ccx.spec.locations import Place
 
@@ -141,6 +143,8 @@ def _target_lines(number: int, step: Step, signs: Signs) -> Iterator[str]:
     alone = len(step.choices) == 1
     if not alone:
         affinity = f", affinity {step.affinity}" if step.affinity != "none" else ""
+        if step.max_ejection != ALL:
+            affinity += f", at most {percent(step.max_ejection)} of them left alone at once"
         yield f"{signs.to} {number}. {step.balance} of {len(step.choices)}{affinity}"
     for choice in step.choices:
         lead = f"{signs.to} {number}." if alone else f"{'':{len(signs.to)}}    -"

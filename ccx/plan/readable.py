@@ -99,6 +99,7 @@ def treatment_fields(route: table.Route) -> Fields:
         ("failover", "backoff", "initial"): duration(failover.backoff_initial),
         ("failover", "backoff", "max"): duration(failover.backoff_max),
         ("failover", "backoff", "jitter"): "full" if failover.jitter else "none",
+        ("failover", "retry_budget"): percent(failover.retry_budget) if failover.retry_budget is not None else "off",
         ("on_loss",): route.on_loss,
     }
     if policy.max_output_tokens is not None:
@@ -123,7 +124,8 @@ def step(tier: table.Tier) -> str:
     if len(names) == 1:
         return names[0]
     affinity = f"; affinity {tier.affinity}" if tier.affinity != "none" else ""
-    return f"{tier.balance}: {', '.join(names)}{affinity}"
+    ejection = f"; max_ejection {percent(tier.max_ejection)}" if tier.max_ejection != table.ALL else ""
+    return f"{tier.balance}: {', '.join(names)}{affinity}{ejection}"
 
 
 def _target(target: table.Target, *, weight: bool) -> str:
@@ -191,6 +193,8 @@ def channel_fields(channel: table.Channel) -> Fields:
         **{("timeouts", name): duration(getattr(channel.timeouts, name)) for name in _TIMEOUTS},
         **_limits(channel.limits),
         **_breaker(channel.breaker),
+        **{("cooldown", name): duration(getattr(channel.cooldown, name)) for name in _COOLDOWNS},
+        **_probe(channel.probe),
         **{("headers", "set", name): _text(value) for name, value in channel.set_headers},
         **_some(("headers", "remove"), ", ".join(channel.remove_headers)),
         **_some(("proxy",), _address(channel.proxy) if channel.proxy is not None else ""),
@@ -204,6 +208,7 @@ def channel_fields(channel: table.Channel) -> Fields:
 
 
 _TIMEOUTS: Final = ("connect", "first_byte", "idle", "total")
+_COOLDOWNS: Final = ("rate_limit", "auth", "quota", "longest")
 
 
 def url(surface: table.Surface) -> str:
@@ -262,6 +267,18 @@ def _breaker(breaker: table.Breaker | None) -> Fields:
         ("breaker", "open"): duration(breaker.open),
         ("breaker", "max_open"): duration(breaker.max_open),
         ("breaker", "probes"): str(breaker.probes),
+    }
+
+
+def _probe(probe: table.Probe | None) -> Fields:
+    if probe is None:
+        return {("probe",): "off"}
+    return {
+        ("probe", "every"): duration(probe.every),
+        ("probe", "ask"): probe.ask,
+        **_some(("probe", "model"), probe.model or ""),
+        ("probe", "timeout"): duration(probe.timeout),
+        ("probe", "always"): _yes(probe.always),
     }
 
 

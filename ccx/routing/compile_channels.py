@@ -71,6 +71,8 @@ def compile_channel(
         tags=tuple(sorted({**defaults.tags, **channel.tags}.items())),
         prefix=channel.prefix,
         enabled=channel.enabled,
+        cooldown=_cooldown(channel.cooldown, defaults.cooldown),
+        probe=_probe(channel.probe, defaults.probe, report=report),
     )
 
 
@@ -228,6 +230,32 @@ def _breaker(own: spec.Breaker | str | None, inherited: spec.Breaker | str | Non
         max_open=merged.max_open,
         probes=merged.probes,
     )
+
+
+def _cooldown(own: spec.Cooldown, inherited: spec.Cooldown) -> table.Cooldown:
+    layers = (inherited, own)
+    given = {
+        field: value
+        for layer in layers
+        for field in spec.Cooldown.model_fields
+        if (value := getattr(layer, field)) is not None
+    }
+    return table.Cooldown(**given)
+
+
+def _probe(own: spec.Probe | str | None, inherited: spec.Probe | str | None, *, report: Report) -> table.Probe | None:
+    """Off unless it is asked for; a channel changes single fields of what it inherits."""
+    nearest = own if own is not None else inherited
+    if nearest is None or isinstance(nearest, str):
+        return None
+    layers = [layer for layer in (inherited, own) if isinstance(layer, spec.Probe)]
+    given = {field: getattr(layer, field) for layer in layers for field in layer.model_fields_set}
+    merged = spec.Probe().model_copy(update=given)
+    if merged.ask == "generate" and merged.model is None:
+        report("CCX110", "a probe that asks for an answer needs a `model` to ask for", ("probe",))
+        return None
+    model = merged.model if merged.ask == "generate" else None
+    return table.Probe(merged.every, merged.ask, model, merged.timeout, merged.always)
 
 
 def _headers(own: spec.HeaderEdits, inherited: spec.HeaderEdits) -> tuple[tuple[str, ...], table.Pairs]:

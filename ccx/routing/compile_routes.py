@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import partial
 from math import gcd
 from typing import Any
@@ -144,7 +145,7 @@ def _tier(
         return None
     if len(written) == 1 or isinstance(step, spec.Target):
         return table.Tier(_weighed(targets, "priority"))
-    return table.Tier(_weighed(targets, step.balance), step.balance, step.affinity)
+    return table.Tier(_weighed(targets, step.balance), step.balance, step.affinity, step.max_ejection)
 
 
 def _targets(
@@ -183,7 +184,15 @@ def _failover(own: spec.Failover, inherited: spec.Failover) -> table.Failover:
         backoff_initial=chosen(own.backoff.initial, inherited.backoff.initial, usual.backoff_initial),
         backoff_max=chosen(own.backoff.max, inherited.backoff.max, usual.backoff_max),
         jitter=(own.backoff.jitter or inherited.backoff.jitter or "full") == "full",
+        retry_budget=_budget(own.retry_budget, inherited.retry_budget),
     )
+
+
+def _budget(own: Fraction | str | None, inherited: Fraction | str | None) -> Fraction | None:
+    nearest = own if own is not None else inherited
+    if nearest is None:
+        return table.Failover().retry_budget
+    return None if isinstance(nearest, str) else nearest
 
 
 def _policy(own: spec.RequestPolicy, inherited: spec.RequestPolicy, *, report: Report) -> table.RequestPolicy:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import cache
 
 from ccx.catalog.models import models
@@ -31,7 +32,7 @@ from ccx.routing.conditions import (
 )
 from ccx.routing.facts import Axis, Facts
 from ccx.routing.globs import glob_matches, most_specific
-from ccx.routing.table import Affinity, Balance, Channel, Route, RoutingTable, Surface, Target, Tier
+from ccx.routing.table import ALL, Affinity, Balance, Channel, Route, RoutingTable, Surface, Target, Tier
 
 CELLS_KEPT = 4096
 MODEL_LENGTH_KEPT = 256
@@ -58,6 +59,7 @@ class Step:
     balance: Balance
     affinity: Affinity
     id: str = ""
+    max_ejection: Fraction = ALL
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +204,8 @@ class Decider:
                     choices.append(found)
             if choices:
                 members = ",".join(choice.channel.name for choice in choices)
-                steps.append(Step(tuple(choices), tier.balance, tier.affinity, f"{route.name}#{place}:{members}"))
+                id_ = f"{route.name}#{place}:{members}"
+                steps.append(Step(tuple(choices), tier.balance, tier.affinity, id_, tier.max_ejection))
         return Decision(route, tuple(steps), tuple(skipped))
 
     def _choice(self, target: Target, *, protocol: Protocol, model: str | None) -> Choice | Skip:

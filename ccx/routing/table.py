@@ -24,6 +24,7 @@ Affinity = Literal["session", "client", "prefix", "none"]
 KeyStrategy = Literal["round_robin", "least_used", "in_order"]
 OnLoss = Literal["allow", "warn", "reject"]
 Pairs = tuple[tuple[str, str], ...]
+ALL = Fraction(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,27 @@ class Breaker:
 
 
 @dataclass(frozen=True, slots=True)
+class Cooldown:
+    """Milliseconds."""
+
+    rate_limit: int = 5_000
+    auth: int = 60_000
+    quota: int = 300_000
+    longest: int = 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Milliseconds. `model` is what `generate` asks for."""
+
+    every: int
+    ask: Literal["models", "generate"] = "models"
+    model: str | None = None
+    timeout: int = 10_000
+    always: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Channel:
     """One upstream. `breaker` None is off.
 
@@ -135,6 +157,8 @@ class Channel:
     tags: Pairs = ()
     prefix: str | None = None
     enabled: bool = True
+    cooldown: Cooldown = Cooldown()
+    probe: Probe | None = None
 
     def surface(self, protocol: Protocol) -> Surface | None:
         """Where the channel speaks this protocol, if it does."""
@@ -160,11 +184,13 @@ class Tier:
     targets: tuple[Target, ...]
     balance: Balance = "priority"
     affinity: Affinity = "none"
+    max_ejection: Fraction = ALL
 
 
 @dataclass(frozen=True, slots=True)
 class Failover:
-    """`on` are classes of failure; times in milliseconds; `attempts` counts the first."""
+    """`on` are classes of failure; times in milliseconds; `attempts` counts the first. `retry_budget` None: no
+    bound."""
 
     on: frozenset[str] = frozenset(
         {
@@ -184,6 +210,7 @@ class Failover:
     backoff_initial: int = 200
     backoff_max: int = 5_000
     jitter: bool = True
+    retry_budget: Fraction | None = Fraction(1, 5)
 
 
 @dataclass(frozen=True, slots=True)

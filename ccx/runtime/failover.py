@@ -8,30 +8,27 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from ccx.errors import ClientError, ErrorKind, GatewayError, UpstreamError
+from ccx.errors import ClientError, ErrorKind, GatewayError
 from ccx.routing.decide import Decision
 from ccx.routing.table import Route
 from ccx.runtime.answers import KINDS, Sender, receipt, reply_headers
-from ccx.runtime.attempt import Answer, Failure, Outgoing, attempt, build_call
-from ccx.runtime.convert import Conversion, Converted
-from ccx.runtime.drawing import Drawing
+from ccx.runtime.attempt import Failure
+from ccx.runtime.hedging import Runner
 from ccx.runtime.limits import Limiter
 from ccx.runtime.live import Upstream
 from ccx.runtime.outbound import Outbound, Prepared
-from ccx.runtime.relay import relay
 from ccx.runtime.schedule import Move, Schedule
-from ccx.runtime.selecting import Selector, verdict_of
-from ccx.runtime.translate import convert_whole, drawn_whole, send_stream, send_whole
+from ccx.runtime.selecting import Selector
+from ccx.runtime.trial import Surroundings, Trial
 from ccx.runtime.understand import Request
 from ccx.state.health import Health
 from ccx.state.memory import MemoryState
 from ccx.state.meters import Short
-from ccx.telemetry.exchange import OK, Attempt
-from ccx.upstream.outcome import FailureClass, classify_exception, usefulness
+from ccx.state.retries import Retries
+from ccx.upstream.outcome import FailureClass, usefulness
 from ccx.upstream.reply import Timeouts
 
 _STATUS: dict[FailureClass, int] = {
@@ -73,6 +70,7 @@ async def serve_from_upstreams(
     *,
     state: MemoryState,
     health: Health,
+    retries: Retries,
     sender: Sender,
     rng: Callable[[], float] = random.random,
 ) -> list[Failure]:
@@ -82,12 +80,12 @@ async def serve_from_upstreams(
     Raises GatewayError 400 where every target would lose something that the route does not allow to be lost, 503 where
     every target is drained, and ClientError where the request can be converted for none, or all are at their limits.
     """
-    live = request.live
     now = asyncio.get_running_loop().time
     selector = Selector(request, state=state, health=health, now=now, rng=rng)
     steps = selector.steps(decision.steps)
     if not steps:
-        raise GatewayError(503, "overloaded", f"Every target of route {route.name!r} is drained for the moment.")
+        raise _drained(route)
+    budget = route.failover.retry_budget
     schedule = Schedule(
         steps,
         route.failover,
@@ -95,171 +93,120 @@ async def serve_from_upstreams(
         keys=selector.keys,
         random=rng,
         started=now(),
+        may_retry=lambda choice: retries.grant(choice.channel.name, budget, now()),
     )
-    attempts = _Attempts(request, outbound, selector, state, health, sender)
-    failures: list[Failure] = []
-    losing: list[str] = []
-    refused: ClientError | None = None
-    move = schedule.first()
-    while move is not None:
+    around = Surroundings(request, outbound, selector, state, health, limiter, sender)
+    return await _Attempts(around, route, schedule, retries).made()
+
+
+class _Attempts:
+    """The attempts of one request."""
+
+    def __init__(self, around: Surroundings, route: Route, schedule: Schedule, retries: Retries) -> None:
+        self._around = around
+        self._route = route
+        self._schedule = schedule
+        self._retries = retries
+        self._failures: list[Failure] = []
+        self._asked: list[str] = []
+        self._losing: list[str] = []
+        self._refused: ClientError | None = None
+        self._passed_over = False
+
+    async def made(self) -> list[Failure]:
+        """See `serve_from_upstreams`."""
+        schedule, now = self._schedule, asyncio.get_running_loop().time
+        move = schedule.first()
+        while move is not None:
+            runner = await self._ready(move)
+            if isinstance(runner, _Unable):
+                move = schedule.instead(other_key=runner.other_key)
+                continue
+            failed = await self._served(runner)
+            if not failed:
+                return []
+            for before, failure in failed[:-1]:
+                self._failures.append(failure)
+                schedule.failed(before, failure.failure, retry_after=failure.retry_after)
+            last, failure = failed[-1]
+            self._failures.append(failure)
+            move = schedule.after(last, failure.failure, retry_after=failure.retry_after, now=now())
+        if not self._failures:
+            self._none_asked()
+        return self._failures
+
+    def _none_asked(self) -> None:
+        """Say why no target was asked at all, where there is something to say."""
+        at_limit = self._around.limiter.refusal()
+        if at_limit is not None:
+            raise at_limit
+        if self._refused is not None:
+            raise self._refused
+        if self._losing:
+            reasons = "; ".join(self._losing)
+            message = f"Route {self._route.name!r} allows no loss, and {reasons}."
+            raise GatewayError(400, "invalid_request", message)
+        if self._passed_over:
+            raise _drained(self._route)
+
+    async def _ready(self, move: Move) -> Runner | _Unable:
+        """The trial of a move, its wait being over, with what its limits take; or that it cannot be made."""
+        around, choice = self._around, move.choice
         try:
-            prepared = await outbound.prepared(move.choice)
+            prepared = await around.outbound.prepared(choice)
         except ClientError as error:
             # What cannot be converted may still go to a target that speaks the client's protocol.
-            refused = refused or error
-            move = schedule.instead()
-            continue
-        if prepared.converted is not None and route.on_loss == "reject" and prepared.converted.rejected:
-            losing.append(f"{move.choice.channel.name} would lose {', '.join(prepared.converted.rejected)}")
-            move = schedule.instead()
-            continue
+            self._refused = self._refused or error
+            return _Unable()
+        if prepared.converted is not None and self._route.on_loss == "reject" and prepared.converted.rejected:
+            self._losing.append(f"{choice.channel.name} would lose {', '.join(prepared.converted.rejected)}")
+            return _Unable()
         if move.wait:
             await asyncio.sleep(move.wait)
-        taken = await limiter.enter(move.choice, move.key)
+        if around.selector.drained(choice):
+            self._passed_over = True
+            return _Unable()
+        taken = await around.limiter.enter(choice, move.key)
         if isinstance(taken, Short):
-            move = schedule.instead(other_key=True)
-            continue
-        timeouts = _timeouts(
-            live.upstreams[move.choice.channel.name],
-            stream=prepared.outgoing.stream,
-            remaining=schedule.ends - now(),
-        )
-        failure: Failure | None = None
+            return _Unable(other_key=True)
+        name = choice.channel.name
+        if name not in self._asked:
+            self._asked.append(name)
+            self._retries.asked(name, asyncio.get_running_loop().time())
+        trial = Trial(around, move, taken=taken)
+        return Runner(trial, prepared, lambda: trial.ask(prepared, self._timeouts(move, prepared)))
+
+    def _timeouts(self, move: Move, prepared: Prepared) -> Timeouts:
+        upstream = self._around.request.live.upstreams[move.choice.channel.name]
+        remaining = self._schedule.ends - asyncio.get_running_loop().time()
+        return _timeouts(upstream, stream=prepared.outgoing.stream, remaining=remaining)
+
+    async def _served(self, runner: Runner) -> list[tuple[Move, Failure]]:
+        """Make an attempt, and perhaps another beside it. Returns those that failed; none if the client has its
+        answer."""
+        trial, prepared, outbound = runner.trial, runner.prepared, self._around.outbound
+        move, failure = trial.move, None
         try:
-            failure = await attempts.make(move, prepared, timeouts)
+            failure = await runner.asking() or await trial.relay(prepared)
             if failure is not None and outbound.summarises_instead(move.choice, failure.status):
-                failure = await attempts.make(move, await outbound.prepared(move.choice), timeouts)
+                prepared = await outbound.prepared(move.choice)
+                failure = await trial.ask(prepared, self._timeouts(move, prepared)) or await trial.relay(prepared)
                 if failure is None:
                     outbound.summarised(move.choice)
         finally:
-            if taken is not None:
-                await limiter.leave(taken, answered=failure is None)
-        if failure is None:
-            return []
-        failures.append(failure)
-        move = schedule.after(move, failure.failure, retry_after=failure.retry_after, now=now())
-    if not failures and (at_limit := limiter.refusal()) is not None:
-        raise at_limit
-    if refused is not None and not failures:
-        raise refused
-    if losing and not failures:
-        reasons = "; ".join(losing)
-        raise GatewayError(400, "invalid_request", f"Route {route.name!r} allows no loss, and {reasons}.")
-    return failures
+            await trial.close(answered=failure is None)
+        return [(move, failure)] if failure is not None else []
 
 
 @dataclass(frozen=True, slots=True)
-class _Attempts:
-    """The attempts of one request, made one at a time."""
+class _Unable:
+    """A move that cannot be made. `other_key`: another key of the same target may do."""
 
-    request: Request
-    outbound: Outbound
-    selector: Selector
-    state: MemoryState
-    health: Health
-    sender: Sender
-
-    async def make(self, move: Move, prepared: Prepared, timeouts: Timeouts) -> Failure | None:
-        """Make one attempt; relay its answer, or return its failure."""
-        choice, exchange, clock = move.choice, self.request.exchange, asyncio.get_running_loop().time
-        upstream = self.request.live.upstreams[choice.channel.name]
-        key = upstream.keys[move.key] if move.key is not None else None
-        channel, print_ = choice.channel.name, key.fingerprint if key else None
-        outgoing = prepared.outgoing
-        call = build_call(upstream, choice, key, outgoing=outgoing, timeouts=timeouts)
-        before = exchange.attempts
-        record = Attempt(channel, choice.surface.protocol.value, choice.model or "", print_, OK, None, 0.0)
-        outcome, status, wait, begun = "cancelled", None, None, time.perf_counter()
-        target = self.selector.target(choice, move.key)
-        held = self.health.enter(target, clock())
-        self.state.begin(channel, print_)
-        try:
-            found = await attempt(upstream, choice, key, call=call, outgoing=outgoing, now=time.time())
-            if isinstance(found, Failure):
-                outcome, status, wait = found.failure, found.status, found.retry_after
-                return found
-            status = found.status
-            self.selector.began(choice, time.perf_counter() - begun)
-            if held.ticket is not None and held.ticket.probe:
-                # It has begun to answer: nobody need wait for the end of a long stream. What follows counts anew.
-                self.health.leave(held, "passed", now=clock())
-                held = self.health.enter(target, clock())
-            exchange.attempts = (*before, record)
-            exchange.losses = prepared.losses
-            outcome = await self._relayed(found, prepared)
-            return None
-        except ClientError as error:
-            # Declined in an answer that was otherwise in order: an error like any other in the client's protocol.
-            outcome = "content_filter"
-            return Failure("content_filter", error.message, status=error.status, protocol=choice.surface.protocol)
-        except UpstreamError as error:
-            # A converted answer that turned out to be none, before any of it was shown.
-            outcome = classify_exception(error)
-            return Failure(outcome, str(error), status=None)
-        finally:
-            self.state.end(channel, print_)
-            if exchange.input_tokens is not None:
-                self.state.prompted(channel, exchange.input_tokens, exchange.cache_read_tokens or 0)
-            if exchange.output_tokens is not None:
-                self.state.answered(exchange.client or "", exchange.output_tokens)
-            verdict, cause = verdict_of(outcome)
-            self.health.leave(held, verdict, now=clock(), cause=cause, wait=wait)
-            seconds = time.perf_counter() - begun
-            done = Attempt(channel, record.protocol, record.model, print_, outcome, status, seconds)
-            exchange.attempts = (*before, done)
-
-    async def _relayed(self, found: Answer, prepared: Prepared) -> str:
-        """Give the client an answer; the attempt's outcome."""
-        request, conversion, converted = self.request, self.outbound.conversion, prepared.converted
-        if converted is None or conversion is None:
-            return await relay(prepared.outgoing.endpoint, found, request.exchange, self.sender)
-        if isinstance(conversion, Drawing):
-            return await _drawn(request, found, conversion, sender=self.sender)
-        return await _translated(request, found, conversion, converted, outgoing=prepared.outgoing, sender=self.sender)
+    other_key: bool = False
 
 
-async def _translated(
-    request: Request,
-    answer: Answer,
-    conversion: Conversion,
-    converted: Converted,
-    *,
-    outgoing: Outgoing,
-    sender: Sender,
-) -> str:
-    """Relay an answer of another protocol. Raises UpstreamError only before anything has been sent."""
-    endpoint, exchange, spoken = request.endpoint, request.exchange, outgoing.endpoint.protocol
-    try:
-        whole = await convert_whole(answer, conversion, converted, spoken)
-    except BaseException:
-        if answer.reply is not None:
-            answer.reply.abort()
-        raise
-    if whole is not None:
-        await conversion.keep(whole.body)
-        return await send_whole(endpoint, answer, whole, stream=conversion.stream, exchange=exchange, sender=sender)
-    return await send_stream(
-        endpoint,
-        answer,
-        conversion,
-        converted,
-        spoken=spoken,
-        exchange=exchange,
-        sender=sender,
-    )
-
-
-async def _drawn(request: Request, answer: Answer, drawing: Drawing, *, sender: Sender) -> str:
-    """Relay an answer with images. Raises UpstreamError and ClientError only before anything has been sent."""
-    try:
-        whole = await drawn_whole(answer, drawing)
-    except BaseException:
-        if answer.reply is not None:
-            answer.reply.abort()
-        raise
-    return await send_whole(
-        request.endpoint, answer, whole, stream=drawing.stream, exchange=request.exchange, sender=sender
-    )
+def _drained(route: Route) -> GatewayError:
+    return GatewayError(503, "overloaded", f"Every target of route {route.name!r} is drained for the moment.")
 
 
 async def tell_failure(request: Request, failures: list[Failure], sender: Sender) -> None:

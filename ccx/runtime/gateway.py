@@ -13,12 +13,13 @@ from collections.abc import Callable
 from ccx.routing.select import stable_ids
 from ccx.runtime.caching import Caching
 from ccx.runtime.live import Live, retired
-from ccx.runtime.selecting import cares
+from ccx.runtime.selecting import budgeted, cares
 from ccx.runtime.watch import SwapWatch
 from ccx.state.health import Health
 from ccx.state.memory import MemoryState
 from ccx.state.meters import MemoryMeters, Meters
 from ccx.state.responses import MemoryResponses, ResponseStore
+from ccx.state.retries import Retries
 from ccx.telemetry.exchange import Exchange
 from ccx.upstream.reply import Engine
 
@@ -33,6 +34,7 @@ class Gateway:
         self.health.configure(cares(live.table))
         self.caching = Caching()
         self.caching.configure(live.table)
+        self.retries = Retries()
         self.responses: ResponseStore = MemoryResponses()
         self.rng: Callable[[], float] = random.random
         self.watch = SwapWatch(live.digest)
@@ -68,6 +70,7 @@ class Gateway:
         self.state.retain(stable_ids(live.table), {client.name for client in live.table.clients})
         self.health.configure(cares(live.table))
         self.caching.configure(live.table)
+        self.retries.retain(budgeted(live.table))
         for engine in retired(old, live):
             self._close(engine)
         if self.on_commit is not None:

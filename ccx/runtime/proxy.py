@@ -179,6 +179,7 @@ class Proxy:
                 limiter,
                 state=self._gateway.state,
                 health=self._gateway.health,
+                retries=self._gateway.retries,
                 sender=sender,
             )
             if not failures:

@@ -1,8 +1,8 @@
 """The order of attempts, decided purely: given what has failed so far, what is tried next, and after which wait.
 
 Law: never more than the declared attempts; never a start after the deadline; a key or target that failed for good is
-not asked again; the same target is asked again only when nothing untried is left, and then after a backoff. Time and
-randomness come as arguments; nothing here sends anything.
+not asked again; the same target is asked again only when nothing untried is left, and then after a backoff, and only
+if the retry budget has room. Time and randomness come as arguments; nothing here sends anything.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ class _Failed:
 
 class Schedule:
     """One request's attempts. `order` arranges a step's targets and `keys` a target's pool; each is asked once per
-    step and target, when its turn comes, so that balancing counts only what is used."""
+    step and target, when its turn comes, so that balancing counts only what is used. `may_retry` says whether a target
+    may be asked once more, with another key or after a wait; it is asked once for each time that it would be."""
 
     def __init__(
         self,
@@ -44,12 +45,14 @@ class Schedule:
         keys: Callable[[Choice], tuple[int, ...]],
         random: Callable[[], float],
         started: float,
+        may_retry: Callable[[Choice], bool] = lambda _: True,
     ) -> None:
         self._steps = list(steps)
         self._failover = failover
         self._order = order
         self._keys = keys
         self._random = random
+        self._may_retry = may_retry
         self._ends = started + failover.deadline / 1000
         self._choices: list[Choice] = []
         self._pool: list[int | None] = []
@@ -75,6 +78,11 @@ class Schedule:
             self._pool = []
         return self._fresh()
 
+    def failed(self, move: Move, failure: FailureClass, *, retry_after: float | None) -> None:
+        """One of two attempts that were made side by side has failed; the other is told to `after`."""
+        if remedy(failure).same_target and failure in self._failover.on:
+            self._again.append(_Failed(move, failure, retry_after))
+
     def after(self, move: Move, failure: FailureClass, *, retry_after: float | None, now: float) -> Move | None:
         """The attempt after this one failed; None when the failure stands."""
         if failure not in self._failover.on or self.made >= self._failover.attempts or now >= self._ends:
@@ -82,7 +90,7 @@ class Schedule:
         what = remedy(failure)
         if what.same_target:
             self._again.append(_Failed(move, failure, retry_after))
-        if not what.other_key:
+        if not what.other_key or (self._pool and not self._may_retry(move.choice)):
             self._pool = []
         if not what.other_target and not what.other_key:
             self._choices, self._steps = [], []
@@ -113,7 +121,7 @@ class Schedule:
                 if failed.retry_after > policy.backoff_max / 1000:
                     continue
                 wait = max(wait, failed.retry_after)
-            if now + wait >= self._ends:
+            if now + wait >= self._ends or not self._may_retry(failed.move.choice):
                 continue
             self._round += 1
             self.made += 1

@@ -18,13 +18,14 @@ from typing import Final, assert_never
 from ccx.catalog.models import charge
 from ccx.protocols.body import Body
 from ccx.protocols.session import prompt_prefix, session_id
+from ccx.routing import table
 from ccx.routing.decide import Choice, Step
 from ccx.routing.select import order, pick_key
 from ccx.routing.table import Affinity, Breaker, RoutingTable
 from ccx.runtime.admission import SESSION
 from ccx.runtime.understand import Request
 from ccx.state import breaker
-from ccx.state.health import Care, Cause, Health, TargetId
+from ccx.state.health import Care, Cause, Cooldown, Health, TargetId
 from ccx.state.memory import MemoryState
 from ccx.telemetry.exchange import OK
 from ccx.upstream.outcome import REMEDIES
@@ -65,7 +66,7 @@ class Selector:
         if promoted:
             first = _without(steps, lambda choice: choice.channel.name not in promoted)
             steps = (*first, *_without(steps, lambda choice: choice.channel.name in promoted))
-        usable = _without(steps, lambda choice: not self._usable(choice, now))
+        usable = tuple(kept for step in steps if (kept := self._kept(step, now)).choices)
         if usable:
             return usable
         choices = [choice for step in steps for choice in step.choices]
@@ -140,6 +141,30 @@ class Selector:
         keys = self._live.upstreams[choice.channel.name].keys
         return [self.target(choice, place) for place in range(len(keys))] or [self.target(choice, None)]
 
+    def _kept(self, step: Step, now: float) -> Step:
+        """A step without its targets in trouble; but if more of a group fail than may be left alone at once, those that
+        would come back first are asked all the same."""
+        well = [choice for choice in step.choices if self._usable(choice, now)]
+        allowed = int(step.max_ejection * len(step.choices))
+        if len(step.choices) - len(well) > allowed:
+            failing = [c for c in step.choices if c not in well and self._is_ejected(c, now)]
+            failing.sort(key=lambda choice: self._ends(choice, now))
+            let = failing[: len(step.choices) - len(well) - allowed]
+            return replace(step, choices=tuple(c for c in step.choices if c in well or c in let))
+        return replace(step, choices=tuple(well)) if len(well) < len(step.choices) else step
+
+    def drained(self, choice: Choice) -> bool:
+        """Whether an operator has drained a target since the order was made."""
+        if self._health.well(choice.channel.name):
+            return False
+        said = self._health.override(choice.channel.name, self._now())
+        return said is not None and said.order == "drain"
+
+    def _is_ejected(self, choice: Choice, now: float) -> bool:
+        """Whether a guess keeps a target in trouble, a breaker's, and not a provider's word."""
+        found = (self._health.trouble(target, now) for target in self._targets(choice))
+        return any(trouble is not None and trouble.why != "cooling" for trouble in found)
+
     def _usable(self, choice: Choice, now: float) -> bool:
         if self._health.well(choice.channel.name):
             return True
@@ -186,9 +211,14 @@ def verdict_of(outcome: str) -> tuple[breaker.Verdict, Cause | None]:
     return "failed" if found is not None and found.blame == "upstream" else "neither", _CAUSES.get(outcome)
 
 
-def cares(table: RoutingTable) -> dict[str, Care]:
+def cares(live: RoutingTable) -> dict[str, Care]:
     """What a table declares on health, by channel."""
-    return {channel.name: Care(_settings(channel.breaker)) for channel in table.channels}
+    return {channel.name: Care(_settings(channel.breaker), _cooldown(channel.cooldown)) for channel in live.channels}
+
+
+def budgeted(live: RoutingTable) -> frozenset[str]:
+    """The names under which a table has budgets of retries."""
+    return frozenset(channel.name for channel in live.channels)
 
 
 def _settings(declared: Breaker | None) -> breaker.Settings | None:
@@ -202,6 +232,15 @@ def _settings(declared: Breaker | None) -> breaker.Settings | None:
         open=declared.open / 1000,
         max_open=declared.max_open / 1000,
         probes=declared.probes,
+    )
+
+
+def _cooldown(declared: table.Cooldown) -> Cooldown:
+    return Cooldown(
+        rate_limit=declared.rate_limit / 1000,
+        auth=declared.auth / 1000,
+        quota=declared.quota / 1000,
+        longest=declared.longest / 1000,
     )
 
 

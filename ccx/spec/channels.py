@@ -73,6 +73,36 @@ class Breaker(Node):
     """Requests let through to test a half-open breaker."""
 
 
+class Cooldown(Node):
+    """How long a key is left alone that the provider has refused. What the provider says itself comes first: a
+    `retry-after`, the reset of a limit. A key that goes on being refused is left alone for twice as long each time."""
+
+    rate_limit: Annotated[Duration, Field(ge=1)] | None = None
+    """After a rate limit. Default 5s."""
+    auth: Annotated[Duration, Field(ge=1)] | None = None
+    """After a key was not accepted. Default 1m."""
+    quota: Annotated[Duration, Field(ge=1)] | None = None
+    """After a quota or a balance was used up. Default 5m."""
+    longest: Annotated[Duration, Field(ge=1)] | None = None
+    """The longest that a key is left alone, also when the provider asks for more. Default 1h."""
+
+
+class Probe(Node):
+    """Ask a channel now and then whether it answers, apart from clients' requests. An answer lets requests through to a
+    target that was left alone; it proves no more than that."""
+
+    every: Annotated[Duration, Field(ge=1_000)] = 60_000
+    """Time between two probes, give or take a tenth."""
+    ask: Literal["models", "generate"] = "models"
+    """`models`: its list of models, which costs nothing. `generate`: an answer of one token, which costs a little."""
+    model: Annotated[str, StringConstraints(min_length=1, max_length=256)] | None = None
+    """Model that `generate` asks for, by its name upstream. Needed there."""
+    timeout: Annotated[Duration, Field(ge=100)] = 10_000
+    """How long the answer may take."""
+    always: bool = False
+    """Probe also while nothing is known against the channel."""
+
+
 class HeaderEdits(Node):
     """Changes to the request headers sent upstream."""
 
@@ -113,6 +143,10 @@ class ChannelSettings(Node):
     """Limits of the channel."""
     breaker: Annotated[Breaker | Off | None, OffOrFalse] = None
     """Circuit breaker; `off` for none."""
+    cooldown: Cooldown = Cooldown()
+    """How long a refused key is left alone."""
+    probe: Annotated[Probe | Off | None, OffOrFalse] = None
+    """Active probes. Default off."""
     headers: HeaderEdits = HeaderEdits()
     """Changes to the request headers."""
     proxy: Annotated[str, StringConstraints(pattern=PROXY_PATTERN)] | SecretSource | None = None

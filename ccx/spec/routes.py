@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
@@ -9,8 +10,8 @@ from pydantic.json_schema import JsonSchemaValue
 
 from ccx.spec.channels import Weight
 from ccx.spec.conditions import When
-from ccx.spec.node import NAME_PATTERN, Name, Node, Short
-from ccx.spec.scalars import Count, Duration
+from ccx.spec.node import NAME_PATTERN, Name, Node, Off, OffOrFalse, Short
+from ccx.spec.scalars import Count, Duration, Share
 
 FailureName = Literal[
     "connect",
@@ -60,6 +61,9 @@ class Group(Node):
     """The members."""
     affinity: Literal["session", "client", "prefix", "none"] = "none"
     """What keeps a conversation on one member."""
+    max_ejection: Share = Fraction(1)
+    """Share of the members that may be left alone at once because they fail; beyond it those that would come back first
+    are asked all the same. Keys that a provider refused do not count. Default 100%."""
 
 
 Step = Annotated[Group | Target, Short(_named, _or_name)]
@@ -87,6 +91,10 @@ class Failover(Node):
     """From the request to its first byte, all attempts together. Default 120s."""
     backoff: Backoff = Backoff()
     """Waits between attempts on the same target."""
+    retry_budget: Annotated[Share | Off | None, OffOrFalse] = None
+    """How much of a channel's requests of the last ten seconds may be asked of the same channel again, with its other
+    keys or after a wait; 3 a second always may. Beyond it the failure stands, so that retries never pile up on what is
+    in trouble. Another channel may always be asked. `off` for no bound. Default 20%."""
 
 
 class Cap(Node):

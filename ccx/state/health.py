@@ -11,6 +11,7 @@ A target here is a channel in one protocol with one key; a channel without keys 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
@@ -101,6 +102,8 @@ class Health:
         self._cooling: dict[tuple[str, str | None], _Cooling] = {}
         self._overrides: dict[str, Override] = {}
         self._ill: set[str] = set()
+        self.transitions: Counter[tuple[str, State]] = Counter()
+        """How often breakers have changed, by channel and the state they came to; half open once for each probe."""
 
     def configure(self, care: Mapping[str, Care]) -> None:
         """What a new table declares, by channel. What is known of channels that stay, stays."""
@@ -113,6 +116,8 @@ class Health:
             del self._cooling[place]
         for name in gone & self._overrides.keys():
             del self._overrides[name]
+        for transition in [t for t in self.transitions if t[0] in gone]:
+            del self.transitions[transition]
         for target in [t for t in self._breakers if t.channel in changed]:
             settings = care[target.channel].breaker
             if settings is None:
@@ -142,6 +147,10 @@ class Health:
         order = self._overrides.get(channel)
         return order if order is not None and now < order.until else None
 
+    def overrides(self, now: float) -> Mapping[str, Override]:
+        """All that operators have ordered and that still holds, by channel."""
+        return {channel: order for channel, order in sorted(self._overrides.items()) if now < order.until}
+
     def ramp(self, target: TargetId, now: float) -> float:
         """The share of its usual load that a target should have, below 1 after it has come back."""
         breaker = self._breakers.get(target)
@@ -155,7 +164,10 @@ class Health:
         breaker = self._breakers.get(target)
         if breaker is None:
             breaker = self._breakers[target] = Breaker(care.breaker)
-        return Held(target, breaker.enter(now))
+        ticket = breaker.enter(now)
+        if ticket.probe:
+            self.transitions[target.channel, "half_open"] += 1
+        return Held(target, ticket)
 
     def leave(
         self,
@@ -171,7 +183,10 @@ class Health:
         target = held.target
         breaker = self._breakers.get(target)
         if breaker is not None and held.ticket is not None:
+            before = breaker.open_until
             breaker.leave(held.ticket, verdict, now)
+            if breaker.open_until != before:
+                self.transitions[target.channel, "closed" if breaker.open_until is None else "open"] += 1
         if verdict == "passed" and target.channel not in self._ill:
             return
         if cause is not None:

@@ -15,6 +15,8 @@ from types import MappingProxyType
 from typing import Final, Protocol
 
 OK: Final = "ok"
+OUTPACED: Final = "outpaced"
+"""The outcome of an attempt that was given up because another, made beside it, answered first."""
 CLIENT_GONE: Final = 499
 """The status of an exchange whose client went away before the answer was whole (nginx's convention)."""
 

@@ -136,6 +136,8 @@ def _between_stages(before: Sequence[Stage], after: Sequence[Stage], signs: Sign
                     yield f"share of {_target(one, signs)} {percent(one.share)} {to} {percent(other.share)}"
         if old.affinity != new.affinity:
             yield f"affinity of {group}: {old.affinity} {to} {new.affinity}"
+        if old.max_ejection != new.max_ejection:
+            yield f"max_ejection of {group}: {percent(old.max_ejection)} {to} {percent(new.max_ejection)}"
         for one, other in zip(old.targets, new.targets, strict=True):
             if one.protocol is not other.protocol:
                 yield f"{name(one.channel, signs)} speaks {one.protocol} {to} {other.protocol}"
@@ -165,11 +167,17 @@ def _between_failovers(before: Failover, after: Failover, to: str) -> Iterator[s
         yield f"fails over on {' '.join(signed)}"
     if _backoff(before) != _backoff(after):
         yield f"backoff {_backoff(before)} {to} {_backoff(after)}"
+    if before.retry_budget != after.retry_budget:
+        yield f"retry_budget {_budget(before)} {to} {_budget(after)}"
 
 
 def _backoff(failover: Failover) -> str:
     plain = "" if failover.jitter else " without jitter"
     return f"{duration(failover.backoff_initial)}..{duration(failover.backoff_max)}{plain}"
+
+
+def _budget(failover: Failover) -> str:
+    return percent(failover.retry_budget) if failover.retry_budget is not None else "off"
 
 
 def _between_policies(before: RequestPolicy, after: RequestPolicy, signs: Signs) -> Iterator[str]:
