@@ -145,7 +145,8 @@ def _tier(
         return None
     if len(written) == 1 or isinstance(step, spec.Target):
         return table.Tier(_weighed(targets, "priority"))
-    return table.Tier(_weighed(targets, step.balance), step.balance, step.affinity, step.max_ejection)
+    ejection = step.max_ejection if step.max_ejection is not None else table.ALL
+    return table.Tier(_weighed(targets, step.balance), step.balance, step.affinity, ejection)
 
 
 def _targets(

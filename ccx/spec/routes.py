@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
@@ -61,7 +60,7 @@ class Group(Node):
     """The members."""
     affinity: Literal["session", "client", "prefix", "none"] = "none"
     """What keeps a conversation on one member."""
-    max_ejection: Share = Fraction(1)
+    max_ejection: Share | None = None
     """Share of the members that may be left alone at once because they fail; beyond it those that would come back first
     are asked all the same. Keys that a provider refused do not count. Default 100%."""
 

@@ -18,7 +18,19 @@ from ccx.routing.conditions import Direct, PrefixIn
 from ccx.routing.decide import Decider, Decision, NeedsTokens
 from ccx.routing.facts import Facts
 from ccx.routing.globs import Globs
-from ccx.routing.table import Channel, Failover, Limits, PriceTier, RequestPolicy, Target, Tier, Timeouts
+from ccx.routing.table import (
+    Channel,
+    Cooldown,
+    Failover,
+    Limits,
+    PriceTier,
+    Probe,
+    RequestPolicy,
+    Route,
+    Target,
+    Tier,
+    Timeouts,
+)
 from ccx.secrets import SecretRef
 from ccx.spec.document import Spec
 from ccx.spec.references import RESERVED_PREFIXES
@@ -73,6 +85,37 @@ def test_a_field_is_the_channels_own_else_inherited_else_built_in() -> None:
 def test_a_limit_taken_back_is_not_inherited() -> None:
     got = channel({"provider": "demo", "limits": {"requests": []}}, limits={"requests": "2/s"})
     assert got.limits == Limits()
+
+
+def test_cooldowns() -> None:
+    assert channel({"provider": "demo"}).cooldown == Cooldown()
+    mixed = channel({"provider": "demo", "cooldown": {"auth": "2m"}}, cooldown={"auth": "1s", "longest": "10m"})
+    assert mixed.cooldown == Cooldown(auth=120_000, longest=600_000)
+    assert b"cooldown" not in table_json(compiled(channels={"a": {"provider": "demo", "cooldown": {}}}).table)
+
+
+def test_probes() -> None:
+    assert channel({"provider": "demo"}).probe is None
+    assert channel({"provider": "demo", "probe": {}}).probe == Probe(60_000)
+    asked = channel({"provider": "demo", "probe": {"ask": "generate", "model": "m"}}, probe={"every": "10s"})
+    assert asked.probe == Probe(10_000, "generate", "m")
+    assert channel({"provider": "demo", "probe": "off"}, probe={"every": "10s"}).probe is None
+    wrong = compiled(channels={"a": {"provider": "demo", "probe": {"ask": "generate"}}})
+    assert [found.code for found in wrong.diagnostics] == ["CCX110"]
+
+
+def test_retry_budgets_and_ejection() -> None:
+    def routed(failover: dict[str, Any], group: dict[str, Any], **defaults: Any) -> Route:
+        two = {"a": {"provider": "demo"}, "b": {"provider": "demo"}}
+        to = [{"balance": "weighted", "targets": ["a", "b"], **group}]
+        route = {"name": "r", "to": to, "failover": failover}
+        return compiled(channels=two, routes=[route], defaults={"failover": defaults}).table.routes[0]
+
+    assert routed({}, {}).failover.retry_budget == Fraction(1, 5)
+    assert routed({}, {}, retry_budget="off").failover.retry_budget is None
+    assert routed({"retry_budget": "50%"}, {}, retry_budget="off").failover.retry_budget == Fraction(1, 2)
+    assert routed({}, {}).tiers[0].max_ejection == 1
+    assert routed({}, {"max_ejection": "30%"}).tiers[0].max_ejection == Fraction(3, 10)
 
 
 def test_breakers() -> None:

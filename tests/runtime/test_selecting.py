@@ -232,3 +232,57 @@ async def test_the_quicker_target_gets_the_requests(tmp_path: Path) -> None:
         for _ in range(20):
             assert (await ask(gw)).status_code == 200
         assert len(first.requests) <= 2
+
+
+GROUP = "[{balance: round_robin, max_ejection: EJECTION, targets: [first, second]}]"
+
+
+@pytest.mark.parametrize(("share", "asked"), [("100%", 2), ("50%", 2), ("49%", 8)])
+async def test_no_more_of_a_group_is_left_alone_than_declared(tmp_path: Path, share: str, asked: int) -> None:
+    """Of two members 49 % is none: the failing one stays in turn. With 50 % it may be left alone."""
+    breaker = "breaker: {consecutive: 2, open: 1m}"
+    async with pair([BAD], tmp_path, to=GROUP.replace("EJECTION", share), breaker=breaker) as (gw, first):
+        for _ in range(16):
+            assert (await ask(gw)).status_code == 200
+        assert len(first.requests) == asked
+
+
+async def test_what_a_provider_refused_is_no_ejection(tmp_path: Path) -> None:
+    async with pair([limited("60")], tmp_path, to=GROUP.replace("EJECTION", "0%")) as (gw, first):
+        for _ in range(8):
+            assert (await ask(gw)).status_code == 200
+        assert len(first.requests) == 1
+
+
+async def test_the_declared_cooldown_counts_where_the_provider_says_nothing(tmp_path: Path) -> None:
+    cooling = "cooldown: {rate_limit: 100ms, auth: 1h}"
+    async with pair([limited(), GOOD], tmp_path, breaker=cooling) as (gw, _):
+        assert channels(await ask(gw)) == "first:429, second:200"
+        assert channels(await ask(gw)) == "second:200"
+        await asyncio.sleep(0.15)
+        assert channels(await ask(gw)) == "first:200"
+
+
+async def test_the_longest_cooldown_bounds_what_a_provider_asks_for(tmp_path: Path) -> None:
+    async with pair([limited("3600"), GOOD], tmp_path, breaker="cooldown: {longest: 100ms}") as (gw, _):
+        await ask(gw)
+        await asyncio.sleep(0.15)
+        assert channels(await ask(gw)) == "first:200"
+
+
+async def test_a_retry_budget_that_is_used_up_lets_the_failure_stand(tmp_path: Path) -> None:
+    async with FaultUpstream([BAD]) as first:
+        text = spec(first.url, breaker="breaker: off").replace("failover: {", "failover: {retry_budget: 10%, ")
+        async with running(text, tmp_path) as gw:
+            for _ in range(40):
+                assert (await ask(gw)).status_code == 500
+            assert len(first.requests) == 40 + 30
+            assert gw.gateway.retries.refused["first"] == 10
+
+
+async def test_another_channel_needs_no_budget(tmp_path: Path) -> None:
+    async with FaultUpstream([BAD]) as first, FaultUpstream([GOOD]) as second:
+        text = spec(first.url, second.url, breaker="breaker: off")
+        async with running(text.replace("failover: {", "failover: {retry_budget: 0%, "), tmp_path) as gw:
+            for _ in range(40):
+                assert channels(await ask(gw)) == "first:500, second:200"
