@@ -97,7 +97,7 @@ def test_the_workflow_runs_everything_that_ci_run_does() -> None:
         assert command in commands
     for step in steps:
         if "uses" in step:
-            assert re.fullmatch(r"(actions|docker)/[\w-]+@v\d+", step["uses"])
+            assert re.fullmatch(r"\./|(actions|docker)/[\w-]+@v\d+", step["uses"])
         if step.get("uses", "").startswith("actions/checkout@"):
             assert step["with"]["persist-credentials"] is False
     assert all(job["timeout-minutes"] <= 15 for job in workflow["jobs"].values())
