@@ -83,7 +83,7 @@ def _differ(search: Search, firsts: Firsts, labels: Labels) -> Hashable | None:
 
 
 def _changes(search: Search, *, cap: int) -> list[Change]:
-    namer = namer_of(search)
+    namer = namer_of(search.board, search.models)
     changes: list[Change] = []
     for found in cover(search, cap=cap).values():
         regions = tuple(region for area in found.areas for region in regions_of_area(search, namer, area))

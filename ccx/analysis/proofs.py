@@ -127,6 +127,7 @@ class Proofs:
         self._space = Space((table,))
         self._side = Side(table)
         self._board = Board(self._space, (self._side,))
+        self._namer = namer_of(self._board)
         self._all = sum(self._board.sections)
         self._rows: list[int] = [0] * len(self._side.rules)
         for bit in bits_of(self._all):
@@ -228,7 +229,7 @@ class Proofs:
             del search, labels
             return True if firsts[0] is not None and rows >> firsts[0] & 1 else None
 
-        return _any(self._within(rows, among=rows | among, judged=judged, labelled=False))
+        return self._any(self._within(rows, among=rows | among, judged=judged, labelled=False))
 
     def _otherwise(self, rule: int) -> Facts | None:
         """A request of a route without any that fares otherwise than the route would have it."""
@@ -239,7 +240,7 @@ class Proofs:
             return True if firsts[0] is not None and labels[0] != labels[1] else None
 
         before = _before(rows)
-        return _any(self._within(rows, among=rows | before, judged=judged, sections=(before, rows)))
+        return self._any(self._within(rows, among=rows | before, judged=judged, sections=(before, rows)))
 
     def _taker(self, facts: Facts) -> int:
         """The rule that takes a request."""
@@ -286,7 +287,7 @@ class Proofs:
         # What the rest surely takes is none of the route's requests; what the route takes hides nothing of the rest.
         shadows = ((rows, rows), (rest, among))
         searches = self._within(rows, among=among, judged=judged, sections=(rows, rest), shadows=shadows)
-        if _any(searches) is not None:
+        if self._any(searches) is not None:
             return None
         return tuple(self._name(cover) for cover in sorted(covers))
 
@@ -309,10 +310,9 @@ class Proofs:
                 deciding=0,
                 labelled=False,
             )
-            namer = namer_of(search)
             protocol = self._space.axes[0].atoms[atom].protocol
             for one in cover(search, cap=cap).values():
-                regions = [region for area in one.areas for region in regions_of_area(search, namer, area)]
+                regions = [region for area in one.areas for region in regions_of_area(search, self._namer, area)]
                 found.append(Gap(protocol, tuple(regions), one.more))
         return tuple(found)
 
@@ -363,7 +363,7 @@ class Proofs:
             meter=self._meter,
             sections=sections,
         )
-        witness = _any([search])
+        witness = self._any([search])
         if witness is None:
             return None
         before, after = (
@@ -384,7 +384,14 @@ class Proofs:
         searches = self._within(
             rows, among=rows | others, judged=judged, sections=sections, shadows=shadows, labelled=False
         )
-        return _any(searches) is not None
+        return self._any(searches) is not None
+
+    def _any(self, searches: Iterable[Search]) -> Facts | None:
+        for search in searches:
+            found = first_found(search, self._namer)
+            if found is not None:
+                return found[0]
+        return None
 
 
 def _least(when: Condition, lowering: Lowering) -> tuple[Condition, ...]:
@@ -405,11 +412,3 @@ def _least(when: Condition, lowering: Lowering) -> tuple[Condition, ...]:
 def _before(rows: int) -> int:
     """The rows before the first of these."""
     return (rows & -rows) - 1
-
-
-def _any(searches: Iterable[Search]) -> Facts | None:
-    for search in searches:
-        found = first_found(search)
-        if found is not None:
-            return found[0]
-    return None

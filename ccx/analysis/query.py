@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
+from dataclasses import replace
 from itertools import chain
 
 from ccx.analysis.areas import regions_of_area
@@ -15,7 +16,7 @@ from ccx.analysis.regions import cover
 from ccx.analysis.rows import Board, Side
 from ccx.analysis.search import Firsts, Judgement, Labels, Search
 from ccx.analysis.space import Space
-from ccx.analysis.witness import namer_of, request
+from ccx.analysis.witness import Namer, namer_of, request
 from ccx.routing.conditions import ALWAYS, Condition
 from ccx.routing.facts import Facts
 from ccx.routing.table import RoutingTable
@@ -38,11 +39,11 @@ def find(
     return None
 
 
-def first_found(search: Search) -> tuple[Facts, Hashable] | None:
+def first_found(search: Search, namer: Namer | None = None) -> tuple[Facts, Hashable] | None:
     """Some request that a search finds, and what it is; None is a proof that there is none. Raises Unfinished."""
     for piece in chain(in_turn(search), (None,)):
         for box, value in search.paths(search.tree(generic(piece) if piece is not None else None)):
-            return request(search, namer_of(search), piece, box), value
+            return request(search, namer or namer_of(search.board, search.models), piece, box), value
     return None
 
 
@@ -59,7 +60,7 @@ def regions_of(
     listed: list[Region] = []
     more = 0
     for search in _searches(table, accept, within, budget=budget):
-        namer = namer_of(search)
+        namer = namer_of(search.board, search.models)
         for found in cover(search, cap=cap).values():
             more += found.more
             for area in found.areas:
@@ -80,7 +81,11 @@ def _searches(table: RoutingTable, accept: Accept, within: Condition, *, budget:
 
 def _accepted(accept: Accept) -> Judgement:
     def judged(search: Search, firsts: Firsts, labels: Labels) -> Hashable | None:
-        del firsts
-        return True if accept(search.outcome(labels[0])) else None
+        outcome = search.outcome(labels[0])
+        if firsts[0] is not None:
+            # Equal outcomes share a number; whoever asks is told whose this one is.
+            side, rule = search.board.rule(firsts[0])
+            outcome = replace(outcome, route=search.board.sides[side].rules[rule].name)
+        return True if accept(outcome) else None
 
     return judged

@@ -80,8 +80,15 @@ class Side:
         self.rules = tuple(rules_of(table) if rules is None else rules)
         self._channels = {channel.name: channel for channel in table.channels}
         self._choices: dict[int, Choices] = {}
-        self._outcomes: dict[tuple[object, ...], Outcome] = {}
-        self._answers: dict[tuple[int, str | None], tuple[object, ...]] = {}
+        self._outcomes: dict[tuple[int, int, Protocol], Outcome] = {}
+        self._answers: dict[tuple[int, str | None], int] = {}
+        self._numbers: dict[tuple[object, ...], int] = {}
+        # Rules with the same targets hang on the model in the same way.
+        alike: dict[object, int] = {}
+        self._alike = [
+            alike.setdefault((rule.prefix, rule.route.tiers if rule.route is not None else ()), place)
+            for place, rule in enumerate(self.rules)
+        ]
         self._essence: dict[int, object] = {}
 
     def essence(self, rule: int) -> object:
@@ -131,17 +138,19 @@ class Side:
 
     def outcome(self, rule: int, protocol: Protocol, model: str | None) -> Outcome:
         """What the rule does with such a request, if it takes it."""
-        key = (self._answer(rule, model), protocol)
+        key = (rule, self._answer(rule, model), protocol)
         found = self._outcomes.get(key)
         if found is None:
             found = self._outcomes[key] = self._decide(self.rules[rule], protocol, model)
         return found
 
-    def _answer(self, rule: int, model: str | None) -> tuple[object, ...]:
-        """All that the model decides of a rule's outcome."""
-        found = self._answers.get((rule, model))
+    def _answer(self, rule: int, model: str | None) -> int:
+        """All that the model decides of a rule's outcome, as a number."""
+        key = (self._alike[rule], model)
+        found = self._answers.get(key)
         if found is None:
-            found = self._answers[rule, model] = self._answered(rule, model)
+            answer = self._answered(key[0], model)
+            found = self._answers[key] = self._numbers.setdefault(answer, len(self._numbers))
         return found
 
     def _answered(self, rule: int, model: str | None) -> tuple[object, ...]:

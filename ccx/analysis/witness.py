@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import cache
 
+from ccx.analysis.boxes import Models
 from ccx.analysis.globs import ANY, generic
-from ccx.analysis.rows import bits_of
+from ccx.analysis.rows import Board
 from ccx.analysis.search import Search
 from ccx.analysis.texts import matched_by, readable
 from ccx.catalog.models import models
@@ -49,12 +50,10 @@ def _plain(model: str) -> bool:
     return model != "" and model == model.strip() and "*" not in model
 
 
-def namer_of(search: Search) -> Namer:
-    """A namer that knows every pattern a search looks at."""
-    board = search.board
-    found = {p for inside, outside in search.models.terms for p in (*inside, *outside)}
-    for bit in bits_of(search.keep):
-        side, row = board.rows[bit]
+def namer_of(board: Board, *bounds: Models) -> Namer:
+    """A namer that knows every pattern of a board and of some bounds."""
+    found = {p for models in bounds for inside, outside in models.terms for p in (*inside, *outside)}
+    for side, row in board.rows:
         found.update(p for inside, outside in row.box.models.terms for p in (*inside, *outside))
         found.update(p for group in board.sides[side].choices(row.rule) for p in group)
     return Namer(found)
