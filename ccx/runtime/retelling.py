@@ -1,13 +1,15 @@
 """A kept answer told in the other form: a stream as a whole answer, a whole answer as a stream.
 
 Law: exact or not at all. What was told is read back and must be what was kept, with nothing lost on the way; only ids
-and the moment of its making may differ.
+and the moment of its making may differ. (Whole answers of Responses say more of their request than a stream made of
+them would: those are not told.)
 """
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import Final
 
 import msgspec
 
@@ -17,11 +19,20 @@ from ccx.protocols.body import Body
 from ccx.protocols.codec import Asked, Codec, Context
 from ccx.protocols.conversion import CODECS
 from ccx.protocols.names import Protocol
+from ccx.protocols.sse import parse_events
 from ccx.protocols.stream import events
 from ccx.runtime.convert import OFF_LOOP_BYTES, decoded_body, folded, new_id
 from ccx.runtime.understand import Request
 from ccx.state.cache import Entry
 
+RESPONSE_ENDS: Final = ("response.completed", "response.incomplete")
+
+
+class _Ending(msgspec.Struct):
+    response: msgspec.Raw
+
+
+_ending = msgspec.json.Decoder(_Ending).decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -68,6 +79,10 @@ def _streamed(kept: bytes, codec: Codec, context: Context, asked: Asked) -> byte
 
 
 def _whole(kept: bytes, codec: Codec, context: Context, asked: Asked) -> bytes | None:
+    if codec.protocol is Protocol.RESPONSES:
+        # The last event has the whole answer, word for word.
+        ends = (event.data for event in parse_events(kept) if event.event in RESPONSE_ENDS)
+        return next((bytes(_ending(data).response) for data in ends), None)
     response = folded(kept, codec, context)
     if response.usage.output_tokens is None:
         return None  # a stream need not tell it, a whole answer has to
