@@ -190,9 +190,9 @@ class MemoryMeters:
             case Sum(_, capacity, ends):
                 if ends is not None and level.ends is not None and now >= level.ends:
                     del self._levels[meter.id]
-                    return None
+                    return self._short(charge, now)
                 missing = level.used + amount - capacity
-                wait = None if ends is None else max(0.0, ends - now)
+                wait = None if ends is None or amount > capacity else max(0.0, ends - now)
         return Short(meter, max(0, int(capacity - level.used)), wait) if missing > 0 else None
 
     def _level(self, meter: Meter, now: float) -> _Level:
@@ -207,8 +207,8 @@ class MemoryMeters:
         level = self._levels.get(meter.id)
         if level is None or (level.ends is not None and now >= level.ends):
             return 0
-        self._flow(level, now)
-        return int(level.used)
+        flown = (now - level.at) / level.seconds_each if level.seconds_each and now > level.at else 0.0
+        return int(max(0.0, level.used - flown))
 
     def _flow(self, level: _Level, now: float, each: float | None = None) -> None:
         """Let a rate's use fall with the time that has passed. `each` is the seconds that one takes from now on."""

@@ -1,0 +1,132 @@
+"""A connection to Redis or Valkey that carries scripts and commands in batches.
+
+Law: what is sent in one batch is one write and one read, whatever it holds. Scripts are loaded when the connection is
+made, and again when the server has forgotten them; a call that was refused for that reason has done nothing and is made
+anew. The URL is asked for at each attempt to connect, so that a password may change; it is in no error.
+Source: https://redis.io/docs/latest/develop/reference/protocol-spec/
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any, Final
+
+from redis.asyncio.connection import Connection, parse_url
+from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from ccx.state.link import WireError
+
+Word = bytes | str | int | float
+Reply = Any
+"""What the server answered: an integer, bytes, None, or a list of these."""
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A Lua script, run as one step. https://redis.io/docs/latest/develop/programmability/eval-intro/"""
+
+    name: str
+    source: str
+    sha: str
+
+
+def _script(name: str) -> Script:
+    source = resources.files(__package__).joinpath("scripts", f"{name}.lua").read_text("utf-8")
+    return Script(name, source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
+
+
+TAKE: Final = _script("take")
+SETTLE: Final = _script("settle")
+STANDING: Final = _script("standing")
+RENEW: Final = _script("renew")
+BEAT: Final = _script("beat")
+SCRIPTS: Final = (TAKE, SETTLE, STANDING, RENEW, BEAT)
+
+
+def call(script: Script, keys: Sequence[Word], *arguments: Word) -> tuple[Word, ...]:
+    """The command that runs a script."""
+    return ("EVALSHA", script.sha, len(keys), *keys, *arguments)
+
+
+class RedisWire:
+    """One connection. `url` gives the server's address, each time anew; `ca` is the path of a certificate bundle that
+    vouches for it instead of the system's. `scripts` are loaded first."""
+
+    def __init__(
+        self, url: Callable[[], Awaitable[str]], *, ca: str | None = None, scripts: Sequence[Script] = SCRIPTS
+    ) -> None:
+        self._url = url
+        self._ca = ca
+        self._scripts = scripts
+        self._connection: Any = None  # redis.asyncio.Connection or its TLS or Unix kin, which share no typed base
+
+    async def connect(self) -> None:
+        """See `Wire`."""
+        await self.close()
+        try:
+            connection = _made(await self._url(), ca=self._ca)
+        except (ValueError, TypeError):
+            raise WireError("url", "the URL of Redis is not valid") from None
+        self._connection = connection
+        try:
+            await connection.connect()
+        except RedisError as error:
+            raise _lost(error) from error
+        if self._scripts:
+            await self._load()
+
+    async def exchange(self, asked: Sequence[tuple[Word, ...]], /) -> Sequence[Reply]:
+        """See `Wire`."""
+        replies = await self._batch(asked)
+        forgotten = [place for place, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+        if forgotten:
+            await self._load()
+            for place, reply in zip(forgotten, await self._batch([asked[p] for p in forgotten]), strict=True):
+                replies[place] = reply
+        for reply in replies:
+            if isinstance(reply, ResponseError):
+                # A server that refuses: a replica that may not be written to, one without memory left.
+                raise WireError("refused", str(reply)[:200])
+        return replies
+
+    async def close(self) -> None:
+        """See `Wire`."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.disconnect(nowait=True)
+
+    async def _load(self) -> None:
+        for reply in await self._batch([("SCRIPT LOAD", script.source) for script in self._scripts]):
+            if isinstance(reply, ResponseError):
+                raise WireError("refused", str(reply)[:200])
+
+    async def _batch(self, commands: Sequence[tuple[Word, ...]]) -> list[Reply]:
+        connection, replies = self._connection, []
+        try:
+            await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+            for _ in commands:
+                try:
+                    replies.append(await connection.read_response())
+                except ResponseError as error:
+                    replies.append(error)
+        except RedisError as error:
+            raise _lost(error) from error
+        return replies
+
+
+def _made(url: str, *, ca: str | None) -> Any:
+    options: dict[str, Any] = dict(parse_url(url))
+    kind = options.pop("connection_class", Connection)
+    if ca is not None and url.startswith("rediss://"):
+        options["ssl_ca_certs"] = ca
+    # Time is the link's business, and the old protocol's answers are plain.
+    return kind(**{**options, "socket_timeout": None, "socket_connect_timeout": None, "protocol": 2})
+
+
+def _lost(error: RedisError) -> WireError:
+    kind = "timeout" if isinstance(error, RedisTimeoutError) else "lost"
+    return WireError(kind, str(error)[:200] or type(error).__name__)
