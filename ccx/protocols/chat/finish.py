@@ -7,9 +7,9 @@ Mistral's https://docs.mistral.ai/api/; Groq's place of usage in streams https:/
 
 from __future__ import annotations
 
-from ccx.protocols.chat.reading import record
 from ccx.protocols.ir import Finish, FinishReason, JsonObject, Loss, Usage
 from ccx.protocols.usage import openai_usage
+from ccx.protocols.values import record
 
 _READ: dict[str, FinishReason] = {
     "stop": "stop",

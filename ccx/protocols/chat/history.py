@@ -13,8 +13,8 @@ from typing import assert_never
 
 from ccx.protocols.cache_control import written as breakpoint_field
 from ccx.protocols.chat.parts import flattened, write_media, write_text
-from ccx.protocols.chat.reading import Reader, joined, lost, merged, record, records, text
-from ccx.protocols.chat.tools import Names, call_id, write_call
+from ccx.protocols.chat.reading import Reader, joined, lost, merged
+from ccx.protocols.chat.tools import call_id, write_call
 from ccx.protocols.codec import NewId, Target
 from ccx.protocols.ir import (
     Json,
@@ -30,6 +30,8 @@ from ccx.protocols.ir import (
     ToolCall,
     ToolResult,
 )
+from ccx.protocols.tool_names import GivenNames
+from ccx.protocols.values import record, records, text
 
 ERROR_PREFIX = "Error: "
 # Fields of residue that hold thoughts; where they go is the dialect's to say.
@@ -42,7 +44,7 @@ class History:
     """The messages as they are written."""
 
     target: Target
-    names: Names
+    names: GivenNames
     new_id: NewId
     losses: list[Loss]
     written: list[JsonObject] = field(default_factory=list)

@@ -7,15 +7,12 @@ https://www.alibabacloud.com/help/en/model-studio/qwen-api-via-openai-chat-compl
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
 from typing import Literal, assert_never
 
 from ccx.protocols.cache_control import parted
 from ccx.protocols.cache_control import written as breakpoint_field
 from ccx.protocols.chat import reasoning
-from ccx.protocols.chat.reading import Origin, Reader, lost, merged, record, rest, text
+from ccx.protocols.chat.reading import Origin, Reader, lost, merged
 from ccx.protocols.dialects import Dialect
 from ccx.protocols.ir import (
     FileRef,
@@ -31,12 +28,13 @@ from ccx.protocols.ir import (
     Remote,
     Text,
 )
+from ccx.protocols.media_words import missing, plain_text, source, url_of
 from ccx.protocols.names import Protocol
+from ccx.protocols.values import record, rest, text
 
 Content = Text | Media | Refusal | Reasoning | Opaque
 """What content may be made of."""
 
-_DATA_URL = re.compile(r"data:([^;,]*)((?:;[^;,]*)*?);base64,", re.IGNORECASE)
 _AUDIO_TYPES = {"wav": "audio/wav", "mp3": "audio/mpeg", "pcm16": "audio/pcm", "opus": "audio/ogg"}
 _AUDIO_FORMATS = {
     "audio/wav": "wav",
@@ -118,38 +116,26 @@ def _file(part: JsonObject, origin: Origin) -> Content:
     return Opaque("file", Native(Protocol.CHAT, origin.issuer, part))
 
 
-def source(url: str) -> Inline | Remote:
-    """What a URL names: base64 in itself, or something elsewhere."""
-    found = _DATA_URL.match(url)
-    if found is None:
-        return Remote(url)
-    return Inline(url[found.end() :], (found[1] + found[2]) or "text/plain")
-
-
-def url_of(place: Inline | Remote) -> str:
-    return place.url if isinstance(place, Remote) else f"data:{place.media_type};base64,{place.data}"
-
-
 def write_media(
     media: Media, *, path: str, dialect: Dialect, reader: Reader, vision: bool | None, losses: list[Loss]
 ) -> JsonObject:
     """A part of a user's message; where the vendor cannot take it, words that say what is missing."""
-    if media.kind == "document" and (words := _plain_text(media)) is not None and "document" not in dialect.media:
+    if media.kind == "document" and (words := plain_text(media)) is not None and "document" not in dialect.media:
         losses.append(Loss(path, "document", approximate=True, detail="sent as text"))
         return {"type": "text", "text": words}
     if media.kind not in dialect.media or (media.kind == "image" and vision is False):
         losses.append(Loss(path, media.kind))
-        return _missing(media)
+        return {"type": "text", "text": missing(media)}
     place = media.source
     if isinstance(place, Remote) and (not dialect.remote_media or media.kind in ("document", "audio")):
         losses.append(Loss(path, "remote_url", approximate=True, detail="named in words"))
-        return _missing(media)
+        return {"type": "text", "text": missing(media)}
     part: JsonObject
     match media.kind:
         case "image" | "video":
             if isinstance(place, FileRef):
                 losses.append(Loss(path, "file_id"))
-                return _missing(media)
+                return {"type": "text", "text": missing(media)}
             key = "image_url" if media.kind == "image" else "video_url"
             inner: JsonObject = {"url": url_of(place)}
             if media.detail is not None and media.kind == "image":
@@ -159,14 +145,14 @@ def write_media(
             spelled = _AUDIO_FORMATS.get(place.media_type.partition(";")[0]) if isinstance(place, Inline) else None
             if spelled is None or not isinstance(place, Inline):
                 losses.append(Loss(path, "audio"))
-                return _missing(media)
+                return {"type": "text", "text": missing(media)}
             part = {"type": "input_audio", "input_audio": {"data": place.data, "format": spelled}}
         case "document":
             held: JsonObject = {}
             if isinstance(place, FileRef):
                 if "file" not in reader.own(media.native):
                     losses.append(Loss(path, "file_id"))
-                    return _missing(media)
+                    return {"type": "text", "text": missing(media)}
                 held["file_id"] = place.id
             else:
                 held["filename"] = media.name or "document.pdf"
@@ -217,24 +203,3 @@ def sound_type(data: str) -> str:
         if data.startswith(start):
             return media_type
     return "audio/pcm"
-
-
-def _missing(media: Media) -> JsonObject:
-    match media.source:
-        case Remote(url) if not url.startswith("data:"):
-            what = url
-        case FileRef(ident):
-            what = media.name or ident
-        case _:
-            what = media.name or "not shown"
-    return {"type": "text", "text": f"[{media.kind}: {what}]"}
-
-
-def _plain_text(media: Media) -> str | None:
-    """The words of a document that is nothing but text."""
-    if not isinstance(media.source, Inline) or not media.source.media_type.startswith("text/"):
-        return None
-    try:
-        return base64.b64decode(media.source.data).decode()
-    except (ValueError, binascii.Error):
-        return None

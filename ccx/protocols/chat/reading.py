@@ -1,15 +1,11 @@
-"""Reading JSON of unknown honesty, and residue in and out of it.
-
-A wrong type reads as absent: vendors send `null`, empty strings and empty objects where a field has no meaning, and
-what is absent has none either. Whoever must tell a wrong type from an absent field looks for itself.
-"""
+"""Residue, in and out: whose it is, who understands it, and what its loss is called."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ccx.protocols.ir import Json, JsonObject, Loss, Native
+from ccx.protocols.ir import JsonObject, Loss, Native
 from ccx.protocols.names import Protocol
 from ccx.protocols.residue import says_something
 
@@ -42,43 +38,6 @@ _SIGNATURES = {
     "logprobsResult": "logprobs",
     "safetySettings": "safety_settings",
 }
-
-
-def text(value: Json) -> str:
-    """A string; empty for anything else."""
-    return value if isinstance(value, str) else ""
-
-
-def record(value: Json) -> JsonObject:
-    """An object; empty for anything else."""
-    return value if isinstance(value, dict) else {}
-
-
-def records(value: Json) -> list[JsonObject]:
-    """The objects in a list; none for anything else."""
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def integer(value: Json) -> int | None:
-    """A whole number, also where JSON spells it with a fraction of zero."""
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, float):
-        return int(value) if value.is_integer() else None
-    return value if isinstance(value, int) else None
-
-
-def number(value: Json) -> float | int | None:
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def boolean(value: Json) -> bool | None:
-    return value if isinstance(value, bool) else None
-
-
-def rest(found: JsonObject, known: Collection[str]) -> JsonObject:
-    """The fields that are not known and say something."""
-    return {key: value for key, value in found.items() if key not in known and value is not None}
 
 
 @dataclass(frozen=True, slots=True)

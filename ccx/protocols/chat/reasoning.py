@@ -15,13 +15,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from ccx.protocols.chat.reading import Origin, integer, record, records, rest, text
+from ccx.protocols.chat.reading import Origin
 from ccx.protocols.ir import Json, JsonObject, Loss, Native, Part, Reasoning, Text, ToolCall
 from ccx.protocols.names import Protocol
 from ccx.protocols.residue import seal, telling, unseal
-
-_ADDRESS = "ccx"
-"""The issuer of an address."""
+from ccx.protocols.values import integer, record, records, rest, text
+from ccx.protocols.whole_parts import note_of, noted
 
 _SAYS = {"reasoning.text": "text", "reasoning.summary": "summary", "reasoning.encrypted": "data"}
 
@@ -188,16 +187,15 @@ def lost_logprobs(text: Text, path: str) -> list[Loss]:
 def _sealed(natives: tuple[Native, ...], address: JsonObject, *, at: int) -> JsonObject:
     return {
         "type": "reasoning.encrypted",
-        "data": seal((Native(Protocol.CHAT, _ADDRESS, address), *natives)),
+        "data": seal(noted(Protocol.CHAT, address, natives)),
         "format": "unknown",
         "index": at,
     }
 
 
 def _addressed(opened: tuple[Native, ...]) -> tuple[JsonObject, tuple[Native, ...]]:
-    if opened and opened[0].protocol is Protocol.CHAT and opened[0].issuer == _ADDRESS:
-        return opened[0].data, opened[1:]
-    return {}, opened
+    note = note_of(Protocol.CHAT, opened)
+    return ({}, opened) if note is None else (note, opened[1:])
 
 
 def _is_summary(items: list[JsonObject]) -> bool:

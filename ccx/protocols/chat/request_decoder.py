@@ -16,7 +16,7 @@ from typing import assert_never
 from ccx.errors import ClientError
 from ccx.protocols.chat import parts as content
 from ccx.protocols.chat import reasoning
-from ccx.protocols.chat.reading import Origin, boolean, integer, number, record, records, rest, text
+from ccx.protocols.chat.reading import Origin
 from ccx.protocols.chat.tools import arguments_text, read_call, read_choice, read_tools
 from ccx.protocols.ir import (
     Json,
@@ -35,6 +35,7 @@ from ccx.protocols.ir import (
     ToolCall,
     ToolResult,
 )
+from ccx.protocols.values import boolean, integer, number, record, records, rest, text
 
 _CLIENT = Origin(None)
 _REASONING_FIELDS = ("reasoning_content", "reasoning")

@@ -16,9 +16,9 @@ import msgspec
 
 from ccx.protocols.cache_control import breakpoints
 from ccx.protocols.chat.history import History
-from ccx.protocols.chat.reading import Reader, joined, merged, record, text
+from ccx.protocols.chat.reading import Reader, joined, merged
 from ccx.protocols.chat.thinking import write_thinking
-from ccx.protocols.chat.tools import Names, withheld, write_choice, write_tool
+from ccx.protocols.chat.tools import withheld, write_choice, write_tool
 from ccx.protocols.codec import Context, Encoded, NewId, Target
 from ccx.protocols.dialects import Dialect
 from ccx.protocols.ir import (
@@ -37,6 +37,8 @@ from ccx.protocols.ir import (
     ToolChoice,
     ToolResult,
 )
+from ccx.protocols.tool_names import GivenNames
+from ccx.protocols.values import record, text
 
 JSON_TOOL = "structured_output"
 _encode = msgspec.json.Encoder().encode
@@ -75,7 +77,7 @@ def encode_request(request: Request, target: Target, *, new_id: NewId) -> Encode
     """The request as a payload, with its losses and what its answer's decoder must know."""
     losses: list[Loss] = []
     dialect, reader = target.dialect, Reader(target.issuer)
-    names = Names(dialect.custom_tools)
+    names = GivenNames(dialect.custom_tools)
     tools, options = _tools(request, names=names, dialect=dialect, reader=reader, losses=losses)
     output, told, json_tool = _output(request, names=names, dialect=dialect, losses=losses)
 
@@ -139,7 +141,7 @@ def encode_request(request: Request, target: Target, *, new_id: NewId) -> Encode
 
 
 def _tools(
-    request: Request, *, names: Names, dialect: Dialect, reader: Reader, losses: list[Loss]
+    request: Request, *, names: GivenNames, dialect: Dialect, reader: Reader, losses: list[Loss]
 ) -> tuple[list[JsonObject], JsonObject]:
     """The tools, and fields that stand for tools of the provider."""
     written: list[JsonObject] = []
@@ -181,7 +183,7 @@ def _unmarked(request: Request, dialect: Dialect) -> Iterator[Loss]:
 
 
 def _output(
-    request: Request, *, names: Names, dialect: Dialect, losses: list[Loss]
+    request: Request, *, names: GivenNames, dialect: Dialect, losses: list[Loss]
 ) -> tuple[JsonObject | None, str | None, JsonObject | None]:
     """The response format, what is told of it in words, and the tool that stands in for it."""
     wanted = request.output

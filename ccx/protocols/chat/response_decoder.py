@@ -15,7 +15,7 @@ from ccx.errors import BadReply
 from ccx.protocols.chat import parts as content
 from ccx.protocols.chat import reasoning, tools
 from ccx.protocols.chat.finish import read_finish, read_usage
-from ccx.protocols.chat.reading import Origin, integer, record, records, rest, text
+from ccx.protocols.chat.reading import Origin
 from ccx.protocols.chat.tags import split_thoughts
 from ccx.protocols.codec import Context
 from ccx.protocols.dialects import Dialect, dialect
@@ -33,6 +33,7 @@ from ccx.protocols.ir import (
     ToolCall,
     Usage,
 )
+from ccx.protocols.values import integer, record, records, rest, text
 
 TOP = frozenset({"id", "object", "created", "model", "choices", "usage"})
 CHOICE = frozenset({"index", "message", "delta", "finish_reason"})

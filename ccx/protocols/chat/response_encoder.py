@@ -14,8 +14,8 @@ from typing import assert_never
 
 from ccx.protocols.chat import reasoning
 from ccx.protocols.chat.finish import write_finish, write_usage
-from ccx.protocols.chat.parts import sound_type, url_of
-from ccx.protocols.chat.reading import Reader, merged, record, text
+from ccx.protocols.chat.parts import sound_type
+from ccx.protocols.chat.reading import Reader, merged
 from ccx.protocols.codec import Asked, Encoded, NewId
 from ccx.protocols.ir import (
     Citation,
@@ -35,6 +35,8 @@ from ccx.protocols.ir import (
     ToolCall,
     ToolResult,
 )
+from ccx.protocols.media_words import url_of
+from ccx.protocols.values import record, text
 
 CLIENT = Reader(None)
 

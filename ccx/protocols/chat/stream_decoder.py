@@ -21,7 +21,7 @@ from ccx.errors import BadReply
 from ccx.protocols.chat import parts as content
 from ccx.protocols.chat import reasoning, tools
 from ccx.protocols.chat.finish import read_finish, read_usage
-from ccx.protocols.chat.reading import Origin, integer, record, records, rest, text
+from ccx.protocols.chat.reading import Origin
 from ccx.protocols.chat.refused import failed
 from ccx.protocols.chat.response_decoder import CHOICE, MESSAGE, TOP, read_citations, read_sound, restored
 from ccx.protocols.chat.slots import Queue, Slot
@@ -46,6 +46,7 @@ from ccx.protocols.ir import (
     Usage,
 )
 from ccx.protocols.sse import Event as SseEvent
+from ccx.protocols.values import integer, record, records, rest, text
 
 _decode = msgspec.json.Decoder(dict[str, object]).decode
 # Padding against observers of sizes says nothing.

@@ -14,7 +14,6 @@ from typing import assert_never
 import msgspec
 
 from ccx.protocols.chat.finish import write_finish, write_usage
-from ccx.protocols.chat.reading import record
 from ccx.protocols.chat.reasoning import lost_logprobs, residue_details, thought_details
 from ccx.protocols.chat.refused import write_failed
 from ccx.protocols.chat.response_encoder import (
@@ -49,6 +48,7 @@ from ccx.protocols.ir import (
     Usage,
 )
 from ccx.protocols.stream import merged
+from ccx.protocols.values import record
 
 _encode = msgspec.json.Encoder().encode
 _DONE = b"data: [DONE]\n\n"

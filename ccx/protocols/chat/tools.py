@@ -12,23 +12,20 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 import msgspec
 
 from ccx.protocols.cache_control import parted
 from ccx.protocols.cache_control import written as breakpoint_field
-from ccx.protocols.chat.reading import Origin, Reader, boolean, merged, record, records, rest, text
-from ccx.protocols.codec import ToolName
+from ccx.protocols.chat.reading import Origin, Reader, merged
+from ccx.protocols.custom_tools import INPUT, stand_in
 from ccx.protocols.dialects import Dialect
 from ccx.protocols.ir import Json, JsonObject, Loss, Native, ServerTool, Tool, ToolCall, ToolChoice
 from ccx.protocols.names import Protocol
+from ccx.protocols.tool_names import GivenNames
+from ccx.protocols.values import boolean, record, records, rest, text
 
-_LEGAL = re.compile(r"[a-zA-Z0-9_-]{1,64}")
-_ILLEGAL = re.compile(r"[^a-zA-Z0-9_-]")
 _NINE = re.compile(r"[a-zA-Z0-9]{9}")
-_INPUT = "input"
-"""The one argument of a function that stands in for a custom tool."""
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
@@ -153,48 +150,11 @@ def unwrapped(arguments: str) -> str:
         found: object = _decode(arguments)
     except msgspec.DecodeError:
         return arguments
-    given = found.get(_INPUT) if isinstance(found, dict) else None
+    given = found.get(INPUT) if isinstance(found, dict) else None
     return given if isinstance(given, str) else arguments
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class Names:
-    """Upstream names of tools, and the way back."""
-
-    custom_tools: bool
-    back: dict[str, ToolName] = field(default_factory=dict)
-    _given: dict[tuple[str | None, str], str] = field(default_factory=dict)
-    _taken: set[str] = field(default_factory=set)
-
-    def of(self, name: str, namespace: str | None, kind: str) -> str:
-        """The name of a tool upstream."""
-        key = (namespace, name)
-        if (given := self._given.get(key)) is not None:
-            return given
-        full = name if namespace is None else f"{namespace}__{name}"
-        written = full if _LEGAL.fullmatch(full) else _digested(full)
-        if written in self._taken:
-            written = _digested(f"{namespace}/{name}/{written}")
-        self._given[key] = written
-        self._taken.add(written)
-        stands_in = kind == "custom" and not self.custom_tools
-        if written != name or namespace is not None or stands_in:
-            self.back[written] = ToolName(name, namespace, kind)
-        return written
-
-    def written(self, name: str) -> list[str]:
-        """The upstream names of the tools that a choice may mean by this name."""
-        found = [
-            given for (namespace, own), given in self._given.items() if name in (own, f"{namespace}__{own}", given)
-        ]
-        return found[:1]
-
-
-def _digested(name: str) -> str:
-    return f"{_ILLEGAL.sub('_', name)[:55]}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def call_id(ident: str, dialect: Dialect) -> str:
@@ -209,7 +169,7 @@ def call_id(ident: str, dialect: Dialect) -> str:
 
 
 def write_tool(
-    tool: Tool, *, path: str, names: Names, dialect: Dialect, reader: Reader, losses: list[Loss]
+    tool: Tool, *, path: str, names: GivenNames, dialect: Dialect, reader: Reader, losses: list[Loss]
 ) -> JsonObject:
     name = names.of(tool.name, tool.namespace, tool.kind)
     losses += reader.foreign(tool.native, path)
@@ -224,7 +184,7 @@ def write_tool(
         return merged({"type": "custom", "custom": written}, extra)
     description, schema, strict = tool.description, tool.schema, tool.strict
     if tool.kind == "custom":
-        description, schema = _stand_in(tool, path, losses)
+        description, schema = stand_in(tool, path, losses)
     if description is not None:
         written["description"] = description
     if schema is not None:
@@ -239,19 +199,7 @@ def write_tool(
     return merged({"type": "function", "function": written, **marked}, extra)
 
 
-def _stand_in(tool: Tool, path: str, losses: list[Loss]) -> tuple[str | None, JsonObject]:
-    """A custom tool as a function with one argument; its grammar is told in words."""
-    description = tool.description or ""
-    if tool.grammar is not None:
-        syntax, definition = tool.grammar
-        losses.append(Loss(path, "custom_tool_grammar", approximate=True, detail="told in the description"))
-        description += f"\n\nThe input must follow this {syntax or 'formal'} grammar:\n{definition}"
-    argument: JsonObject = {"type": "string", "description": "The input of the tool, as plain text."}
-    schema: JsonObject = {"type": "object", "properties": {_INPUT: argument}, "required": [_INPUT]}
-    return description.strip() or None, schema
-
-
-def write_call(call: ToolCall, *, names: Names, dialect: Dialect, extra: JsonObject) -> JsonObject:
+def write_call(call: ToolCall, *, names: GivenNames, dialect: Dialect, extra: JsonObject) -> JsonObject:
     """A call of an earlier turn."""
     name = names.of(call.name, call.namespace, call.kind)
     ident = call_id(call.id, dialect)
@@ -259,14 +207,14 @@ def write_call(call: ToolCall, *, names: Names, dialect: Dialect, extra: JsonObj
         return merged({"id": ident, "type": "custom", "custom": {"name": name, "input": call.arguments}}, extra)
     arguments = call.arguments
     if call.kind == "custom":
-        arguments = _encode({_INPUT: arguments}).decode()
+        arguments = _encode({INPUT: arguments}).decode()
     # Templates of inference engines parse the arguments of earlier calls, and an empty string is no JSON.
     function: JsonObject = {"name": name, "arguments": arguments or "{}"}
     return merged({"id": ident, "type": "function", "function": function}, extra)
 
 
 def write_choice(
-    choice: ToolChoice, tools: list[JsonObject], *, names: Names, dialect: Dialect, losses: list[Loss]
+    choice: ToolChoice, tools: list[JsonObject], *, names: GivenNames, dialect: Dialect, losses: list[Loss]
 ) -> tuple[Json, list[JsonObject]]:
     """The choice, None where it need not or cannot be said, and the tools: where a choice among them cannot be said,
     only the chosen ones are offered."""
@@ -286,7 +234,7 @@ def write_choice(
             return _required(dialect, losses), tools
         case "named":
             pass
-    wanted = [written for name in choice.names for written in names.written(name)]
+    wanted = [found for name in choice.names if (found := names.find(name)) is not None]
     chosen = [tool for tool in tools if _name(tool) in wanted]
     if not chosen:
         losses.append(Loss("tool_choice", "tool_choice", detail="no such tool"))
@@ -301,7 +249,7 @@ def write_choice(
     return _required(dialect, losses), chosen
 
 
-def withheld(tools: tuple[Tool | ServerTool, ...], offered: list[JsonObject], *, names: Names) -> Iterator[Loss]:
+def withheld(tools: tuple[Tool | ServerTool, ...], offered: list[JsonObject], *, names: GivenNames) -> Iterator[Loss]:
     """A loss for each tool that is not offered because it may not be chosen."""
     left = {_name(tool) for tool in offered}
     for at, tool in enumerate(tools):

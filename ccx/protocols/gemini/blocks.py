@@ -16,9 +16,10 @@ from typing import Literal, assert_never
 import msgspec
 
 from ccx.protocols.codec import Target
+from ccx.protocols.custom_tools import call_object
 from ccx.protocols.gemini.media import encode_media, fits_result, left_out
 from ccx.protocols.gemini.models import Traits
-from ccx.protocols.gemini.naming import ToolNames, sent_id
+from ccx.protocols.gemini.naming import sent_id
 from ccx.protocols.gemini.natives import SIGNATURE, accepted, refused, understood
 from ccx.protocols.gemini.parts import SERVER_CALLS, SERVER_RESULTS, compact
 from ccx.protocols.ir import (
@@ -34,6 +35,7 @@ from ccx.protocols.ir import (
     ToolCall,
     ToolResult,
 )
+from ccx.protocols.tool_names import ToolNames
 
 Role = Literal["system", "user", "model"]
 
@@ -131,7 +133,7 @@ class Writer:
             return
         self._refuse(part, path)
         extra = fields.pop("functionCall", None)
-        args, exact = call_args(part)
+        args, exact = call_object(part)
         if not exact:
             self.losses.append(Loss(f"{path}.arguments", "arguments", approximate=True, detail="not a JSON object"))
         call: JsonObject = {"name": self.names.upstream(part.namespace, part.name), "args": args}
@@ -237,18 +239,3 @@ def _object(text: str) -> JsonObject | None:
     except (msgspec.DecodeError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) and compact(found) == text else None
-
-
-def call_args(part: ToolCall) -> tuple[JsonObject, bool]:
-    """The `args` of a call, and whether its arguments were the JSON object that they have to be."""
-    if part.kind == "custom":
-        return {"input": part.arguments}, True
-    if not part.arguments.strip():
-        return {}, True
-    try:
-        found = _loads(part.arguments)
-    except (msgspec.DecodeError, ValueError, RecursionError):
-        found = None
-    if isinstance(found, dict):
-        return found, True
-    return {"arguments": part.arguments}, False

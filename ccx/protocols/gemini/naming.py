@@ -11,95 +11,22 @@ Source: https://ai.google.dev/api/caching#FunctionDeclaration. The reference has
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
 from hashlib import blake2s
-from typing import Final, Literal
+from typing import Final
 
-from ccx.protocols.codec import ToolName
-from ccx.protocols.ir import Request, Tool, ToolCall
+from ccx.protocols.ir import Request
+from ccx.protocols.tool_names import NameRule, ToolNames
 
 MAX_NAME: Final = 64
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]{0,63}")
-_ILLEGAL = re.compile(r"[^A-Za-z0-9_.:-]")
+_RULE: Final = NameRule(
+    re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]{0,63}"), re.compile(r"[^A-Za-z0-9_.:-]"), MAX_NAME, letter_first=True
+)
 _MINTED: Final = "gemcall_"
 
-Key = tuple[str | None, str]
-"""What identifies a tool for the client: its namespace and name."""
 
-
-def joined(namespace: str | None, name: str) -> str:
-    """A tool's name with its namespace in front, for clients and upstreams that know no namespaces."""
-    return name if namespace is None else f"{namespace}__{name}"
-
-
-class ToolNames:
-    """The names under which the tools of one request go upstream."""
-
-    def __init__(self, request: Request) -> None:
-        self._upstream: dict[Key, str] = {}
-        self._kinds: dict[Key, Literal["function", "custom"]] = {}
-        self._taken: set[str] = set()
-        tools = [tool for tool in request.tools if isinstance(tool, Tool)]
-        # Names that are legal as they are come first: none of them is changed because another one collides.
-        self._add(((tool.namespace, tool.name), tool.kind) for tool in tools if _plain(tool.namespace, tool.name))
-        self._add(((tool.namespace, tool.name), tool.kind) for tool in tools)
-        self._add(
-            ((part.namespace, part.name), part.kind)
-            for message in request.messages
-            for part in message.parts
-            if isinstance(part, ToolCall) and not part.server
-        )
-
-    def upstream(self, namespace: str | None, name: str) -> str:
-        """The name upstream of a tool that the request declares or has called."""
-        return self._upstream[(namespace, name)]
-
-    def find(self, name: str) -> str | None:
-        """The upstream name of a tool, named with or without its namespace; None if there is none."""
-        if (None, name) in self._upstream:
-            return self._upstream[(None, name)]
-        return next(
-            (up for (space, own), up in self._upstream.items() if own == name or joined(space, own) == name), None
-        )
-
-    def legal(self, name: str) -> str:
-        """A legal form of a name that is of no known tool."""
-        return self.find(name) or _changed(name, set())
-
-    def back(self) -> Mapping[str, ToolName]:
-        """What the client calls each tool whose name or kind is another upstream."""
-        return {
-            up: ToolName(name, namespace, self._kinds[(namespace, name)])
-            for (namespace, name), up in self._upstream.items()
-            if up != name or namespace is not None or self._kinds[(namespace, name)] != "function"
-        }
-
-    def _add(self, tools: Iterable[tuple[Key, Literal["function", "custom"]]]) -> None:
-        for key, kind in tools:
-            if key not in self._upstream:
-                name = _changed(joined(*key), self._taken)
-                self._upstream[key], self._kinds[key] = name, kind
-                self._taken.add(name)
-
-
-def _plain(namespace: str | None, name: str) -> bool:
-    return namespace is None and _NAME.fullmatch(name) is not None
-
-
-def _changed(name: str, taken: set[str]) -> str:
-    """A legal name like this one that is not taken; the same if it is legal and free."""
-    clean = _ILLEGAL.sub("_", name) or "tool"
-    if not (clean[0].isalpha() or clean[0] == "_"):
-        clean = f"_{clean}"
-    if len(clean) <= MAX_NAME and clean not in taken:
-        return clean
-    # The digest is of the client's name, so that the same tool has the same name in every turn.
-    digest = blake2s(name.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
-    base = f"{clean[: MAX_NAME - 12]}_{digest}"
-    found, number = base, 2
-    while found in taken:
-        found, number = f"{base}_{number}", number + 1
-    return found
+def tool_names(request: Request) -> ToolNames:
+    """The names of a request's tools."""
+    return ToolNames(request, _RULE)
 
 
 # --- calls ------------------------------------------------------------------------------------------------------------

@@ -21,13 +21,14 @@ from typing import Final
 from ccx.protocols.ir import Json, JsonObject, Loss, Native, Opaque, Part, Reasoning, ToolCall, ToolResult
 from ccx.protocols.names import Protocol
 from ccx.protocols.residue import MARK, says_something, seal, telling, unseal
+from ccx.protocols.values import text
+from ccx.protocols.whole_parts import NOTE, note_of, packed, unpacked
 
 SIGNATURE: Final = "thoughtSignature"
 DUMMIES: Final = frozenset({"skip_thought_signature_validator", "context_engineering_is_the_way_to_go"})
 """Signatures that say there is none, for histories of other models:
 https://ai.google.dev/gemini-api/docs/thought-signatures#faqs"""
 
-_NOTE: Final = "ccx"  # the issuer of notes; no dialect has this name
 _MARKED: Final = base64.b64encode(MARK.encode()[:3]).decode()  # how every envelope begins
 _WHAT: Final = {
     "annotation": "citations",
@@ -137,28 +138,13 @@ def signature(natives: Sequence[Native], before: Sequence[Reasoning] = ()) -> st
             {"text": one.text, "summary": one.summary, "sealed": seal(one.native) if one.native else None}
             for one in before
         ]
-        carried.insert(0, Native(Protocol.GEMINI, _NOTE, {"before": thoughts}))
+        carried.insert(0, Native(Protocol.GEMINI, NOTE, {"before": thoughts}))
     return _envelope(tuple(carried))
 
 
 def seal_part(part: ToolCall | ToolResult | Opaque) -> str:
     """A part that Gemini cannot show, as the signature of an empty thought: it comes back with the next request."""
-    match part:
-        case ToolCall():
-            note: JsonObject = {
-                "part": "call",
-                "id": part.id,
-                "name": part.name,
-                "arguments": part.arguments,
-                "kind": part.kind,
-                "namespace": part.namespace,
-            }
-            return _envelope((Native(Protocol.GEMINI, _NOTE, note), *part.native))
-        case ToolResult():
-            note = {"part": "result", "id": part.call_id, "name": part.name, "is_error": part.is_error}
-            return _envelope((Native(Protocol.GEMINI, _NOTE, note), *part.native))
-        case Opaque():
-            return _envelope((Native(Protocol.GEMINI, _NOTE, {"part": "opaque", "kind": part.kind}), part.native))
+    return _envelope(packed(Protocol.GEMINI, part))
 
 
 def _envelope(natives: tuple[Native, ...]) -> str:
@@ -175,13 +161,13 @@ def unsealed(token: str) -> Sealed | None:
     natives = unseal(_opened(token))
     if not natives:
         return None
-    first, rest = natives[0], natives[1:]
-    if first.protocol is not Protocol.GEMINI or first.issuer != _NOTE:
+    note, rest = note_of(Protocol.GEMINI, natives), natives[1:]
+    if note is None:
         return Sealed(natives)
-    thoughts = first.data.get("before")
+    thoughts = note.get("before")
     if isinstance(thoughts, list):
         return Sealed(rest, before=tuple(_thought(one) for one in thoughts if isinstance(one, dict)))
-    whole = _part(first.data, rest)
+    whole = unpacked(note, rest)
     return None if whole is None else Sealed((), whole=whole)
 
 
@@ -197,35 +183,4 @@ def _opened(token: str) -> str:
 def _thought(note: JsonObject) -> Reasoning:
     sealed = note.get("sealed")
     natives = unseal(sealed) if isinstance(sealed, str) else ()
-    return Reasoning(_text(note.get("text")), note.get("summary") is True, natives or ())
-
-
-def _part(note: JsonObject, natives: tuple[Native, ...]) -> Part | None:
-    match note.get("part"):
-        case "call":
-            return ToolCall(
-                _text(note.get("id")),
-                _text(note.get("name")),
-                _text(note.get("arguments")),
-                kind="custom" if note.get("kind") == "custom" else "function",
-                namespace=_text(note.get("namespace")) or None,
-                server=True,
-                native=natives,
-            )
-        case "result":
-            return ToolResult(
-                _text(note.get("id")),
-                (),
-                name=_text(note.get("name")) or None,
-                is_error=note.get("is_error") is True,
-                server=True,
-                native=natives,
-            )
-        case "opaque" if natives:
-            return Opaque(_text(note.get("kind")), natives[0])
-        case _:
-            return None
-
-
-def _text(value: Json) -> str:
-    return value if isinstance(value, str) else ""
+    return Reasoning(text(note.get("text")), note.get("summary") is True, natives or ())

@@ -18,7 +18,7 @@ from ccx.protocols.gemini.blocks import Writer
 from ccx.protocols.gemini.config import decode_config, encode_config
 from ccx.protocols.gemini.contents import arrange
 from ccx.protocols.gemini.models import traits
-from ccx.protocols.gemini.naming import Calls, ToolNames
+from ccx.protocols.gemini.naming import Calls, tool_names
 from ccx.protocols.gemini.natives import accepted, made, refused
 from ccx.protocols.gemini.parts import Reader
 from ccx.protocols.gemini.spelling import Malformed, camel, several
@@ -128,7 +128,7 @@ def encode_request(request: Request, target: Target, *, new_id: NewId) -> Encode
     fields = accepted(request.native, target.issuer)
     losses.extend(refused(request.native, target.issuer, "native"))
     losses.extend(cache_control.lost(request))
-    names = ToolNames(request)
+    names = tool_names(request)
     called = {
         part.id: (part.namespace, part.name)
         for message in request.messages

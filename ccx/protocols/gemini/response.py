@@ -13,11 +13,12 @@ from typing import Final, assert_never
 
 from ccx.errors import BadReply
 from ccx.protocols.codec import Asked, Context, Encoded, NewId
-from ccx.protocols.gemini.blocks import call_args, function_response
+from ccx.protocols.custom_tools import call_object
+from ccx.protocols.gemini.blocks import function_response
 from ccx.protocols.gemini.ending import blocked, encode_finish, encode_time, encode_usage
 from ccx.protocols.gemini.grounding import Grounds
 from ccx.protocols.gemini.media import data_of
-from ccx.protocols.gemini.naming import joined, sent_id
+from ccx.protocols.gemini.naming import sent_id
 from ccx.protocols.gemini.natives import SIGNATURE, foreign, own, seal_part, signature, unshown
 from ccx.protocols.gemini.parts import SERVER_CALLS, SERVER_RESULTS
 from ccx.protocols.gemini.stream_in import TOP, GeminiStreamDecoder
@@ -41,6 +42,7 @@ from ccx.protocols.ir import (
 )
 from ccx.protocols.names import Protocol
 from ccx.protocols.stream import Assembler
+from ccx.protocols.tool_names import joined
 
 _SAYS: Final = frozenset({"candidates", "promptFeedback", "prompt_feedback", "usageMetadata", "usage_metadata"})
 
@@ -134,7 +136,7 @@ class PartWriter:
         fields = own(part.native)
         if part.server:
             return fields if any(key in fields for key in SERVER_CALLS) else self._hidden(part, path)
-        args, exact = call_args(part)
+        args, exact = call_object(part)
         if not exact:
             self._losses.append(Loss(f"{path}.arguments", "arguments", approximate=True, detail="not a JSON object"))
         if part.namespace is not None:

@@ -13,12 +13,13 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from ccx.protocols.gemini.naming import ToolNames
+from ccx.protocols.custom_tools import described
 from ccx.protocols.gemini.natives import accepted, made, refused
 from ccx.protocols.gemini.schemas import cleaned_parameters, json_schema
 from ccx.protocols.gemini.spelling import CALLING_MODES, Malformed, several, word
 from ccx.protocols.ir import Json, JsonObject, Loss, Native, Request, ServerTool, Tool, ToolChoice
 from ccx.protocols.names import Protocol
+from ccx.protocols.tool_names import ToolNames
 
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 # One name for what different providers, or different times, call differently.
@@ -130,7 +131,7 @@ def encode_tools(request: Request, names: ToolNames, *, issuer: str, losses: lis
 def _declaration(tool: Tool, names: ToolNames, path: str, *, issuer: str, losses: list[Loss]) -> JsonObject:
     found: JsonObject = {"name": names.upstream(tool.namespace, tool.name)}
     if tool.kind == "custom":
-        found["description"] = _custom_description(tool)
+        found["description"] = described(tool)
         found["parametersJsonSchema"] = {
             "type": "object",
             "properties": {"input": {"type": "string"}},
@@ -149,14 +150,6 @@ def _declaration(tool: Tool, names: ToolNames, path: str, *, issuer: str, losses
     found.update(accepted(tool.native, issuer))
     losses.extend(refused(tool.native, issuer, f"{path}.native"))
     return found
-
-
-def _custom_description(tool: Tool) -> str:
-    said = [tool.description] if tool.description else []
-    if tool.grammar is not None:
-        syntax, definition = tool.grammar
-        said.append(f"The input must match this {syntax} grammar:\n{definition}")
-    return "\n\n".join([*said, "Put the whole input, as plain text, into `input`."])
 
 
 def encode_choice(

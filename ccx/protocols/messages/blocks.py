@@ -13,10 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, assert_never
 
-import msgspec
-
 from ccx.protocols.cache_control import FIELD, written
 from ccx.protocols.codec import Target
+from ccx.protocols.custom_tools import call_object
 from ccx.protocols.ir import (
     Citation,
     Json,
@@ -33,13 +32,12 @@ from ccx.protocols.ir import (
     ToolResult,
 )
 from ccx.protocols.messages.media import encode_media
-from ccx.protocols.messages.naming import ToolNames, legal_id
+from ccx.protocols.messages.naming import legal_id
 from ccx.protocols.messages.natives import accepted, refused
+from ccx.protocols.tool_names import ToolNames
 
 Role = Literal["system", "user", "assistant"]
 Placed = tuple[Role, JsonObject]
-
-_loads = msgspec.json.Decoder().decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +139,7 @@ class Writer:
         )
 
     def _input(self, part: ToolCall, path: str) -> JsonObject:
-        given, exact = call_input(part)
+        given, exact = call_object(part)
         if not exact:
             self.losses.append(Loss(f"{path}.arguments", "arguments", approximate=True, detail="not a JSON object"))
         return given
@@ -197,21 +195,6 @@ class Writer:
 def _token(fields: JsonObject, key: str) -> bool:
     """Whether there is a token to send: a client may write anything in its place."""
     return isinstance(token := fields.get(key), str) and token != ""
-
-
-def call_input(part: ToolCall) -> tuple[JsonObject, bool]:
-    """The `input` of a call, and whether its arguments were the JSON object that `input` has to be."""
-    if part.kind == "custom":
-        return {"input": part.arguments}, True
-    if not part.arguments.strip():
-        return {}, True
-    try:
-        found = _loads(part.arguments)
-    except (msgspec.DecodeError, ValueError, RecursionError):
-        found = None
-    if isinstance(found, dict):
-        return found, True
-    return {"arguments": part.arguments}, False
 
 
 def cited(citation: Citation) -> JsonObject | None:

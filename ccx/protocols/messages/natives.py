@@ -14,11 +14,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from ccx.protocols.ir import Json, JsonObject, Loss, Native, Opaque, Part, ToolCall, ToolResult
+from ccx.protocols.ir import JsonObject, Loss, Native, Opaque, Part, ToolCall, ToolResult
 from ccx.protocols.names import Protocol
 from ccx.protocols.residue import BOOKKEEPING, MARK, says_something, seal, unseal
+from ccx.protocols.values import text
+from ccx.protocols.whole_parts import note_of, noted, packed, unpacked
 
-_NOTE: Final = "ccx"  # the issuer of notes; no dialect has this name
 _UNCARRIED: Final = BOOKKEEPING | {"logprobs"}
 _WHAT: Final = {
     "annotation": "citations",
@@ -113,74 +114,26 @@ def is_sealed(text: str) -> bool:
 def seal_for(natives: tuple[Native, ...], *, place: Literal["next", "previous"], call: str | None = None) -> str:
     """Residue of another part, as the data of a redacted block beside it."""
     note: JsonObject = {"place": place if call is None else "call", "call": call}
-    return seal((Native(Protocol.MESSAGES, _NOTE, note), *natives))
+    return seal(noted(Protocol.MESSAGES, note, natives))
 
 
 def seal_part(part: ToolCall | ToolResult | Opaque) -> str:
     """A part that Messages cannot show, as the data of a redacted block: it comes back with the next request."""
-    match part:
-        case ToolCall():
-            note: JsonObject = {
-                "part": "call",
-                "id": part.id,
-                "name": part.name,
-                "arguments": part.arguments,
-                "kind": part.kind,
-                "namespace": part.namespace,
-            }
-            return seal((Native(Protocol.MESSAGES, _NOTE, note), *part.native))
-        case ToolResult():
-            note = {"part": "result", "id": part.call_id, "name": part.name, "is_error": part.is_error}
-            return seal((Native(Protocol.MESSAGES, _NOTE, note), *part.native))
-        case Opaque():
-            return seal((Native(Protocol.MESSAGES, _NOTE, {"part": "opaque", "kind": part.kind}), part.native))
+    return seal(packed(Protocol.MESSAGES, part))
 
 
-def unsealed(text: str) -> Sealed | None:
+def unsealed(token: str) -> Sealed | None:
     """What one of our tokens holds; None for any other, and for one that was damaged."""
-    natives = unseal(text)
+    natives = unseal(token)
     if not natives:
         return None
-    first, rest = natives[0], natives[1:]
-    if first.protocol is not Protocol.MESSAGES or first.issuer != _NOTE:
+    note, rest = note_of(Protocol.MESSAGES, natives), natives[1:]
+    if note is None:
         return Sealed(natives)
-    note = first.data
     place = note.get("place")
     if place in ("next", "previous"):
         return Sealed(rest, place="next" if place == "next" else "previous")
     if place == "call":
-        return Sealed(rest, place="call", call=_text(note.get("call")))
-    whole = _part(note, rest)
+        return Sealed(rest, place="call", call=text(note.get("call")))
+    whole = unpacked(note, rest)
     return None if whole is None else Sealed((), whole=whole)
-
-
-def _part(note: JsonObject, natives: tuple[Native, ...]) -> Part | None:
-    match note.get("part"):
-        case "call":
-            return ToolCall(
-                _text(note.get("id")),
-                _text(note.get("name")),
-                _text(note.get("arguments")),
-                kind="custom" if note.get("kind") == "custom" else "function",
-                namespace=space if isinstance(space := note.get("namespace"), str) else None,
-                server=True,
-                native=natives,
-            )
-        case "result":
-            name = note.get("name")
-            return ToolResult(
-                _text(note.get("id")),
-                (),
-                name=name if isinstance(name, str) else None,
-                is_error=note.get("is_error") is True,
-                server=True,
-                native=natives,
-            )
-        case "opaque" if natives:
-            return Opaque(_text(note.get("kind")), natives[0])
-        case _:
-            return None
-
-
-def _text(value: Json) -> str:
-    return value if isinstance(value, str) else ""

@@ -30,7 +30,7 @@ from ccx.protocols.ir import (
 )
 from ccx.protocols.messages.blocks import Writer, shortened
 from ccx.protocols.messages.models import Traits, traits
-from ccx.protocols.messages.naming import ToolNames
+from ccx.protocols.messages.naming import tool_names
 from ccx.protocols.messages.natives import accepted, made, own, refused
 from ccx.protocols.messages.parts import Malformed, Reader
 from ccx.protocols.messages.schemas import closed
@@ -220,7 +220,7 @@ def encode_request(request: Request, target: Target, *, new_id: NewId) -> Encode
     model = traits(target.model)
     fields = accepted(request.native, target.issuer)
     losses.extend(refused(request.native, target.issuer, "native"))
-    names = ToolNames(request)
+    names = tool_names(request)
     tools = encode_tools(request, names, issuer=target.issuer, traits=model, losses=losses)
     choice, tools = encode_choice(request, names, tools, traits=model, losses=losses)
     system, turns = arrange(request.messages, Writer(target, names, losses), model)

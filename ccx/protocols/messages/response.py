@@ -14,6 +14,7 @@ from typing import Final, Literal, assert_never
 
 from ccx.errors import BadReply
 from ccx.protocols.codec import Asked, Context, Encoded, NewId
+from ccx.protocols.custom_tools import call_object
 from ccx.protocols.ir import (
     Json,
     JsonObject,
@@ -29,12 +30,13 @@ from ccx.protocols.ir import (
     ToolCall,
     ToolResult,
 )
-from ccx.protocols.messages.blocks import call_input, cited
+from ccx.protocols.messages.blocks import cited
 from ccx.protocols.messages.ending import decode_finish, decode_usage, encode_finish, encode_usage
-from ccx.protocols.messages.naming import joined, legal_id
+from ccx.protocols.messages.naming import legal_id
 from ccx.protocols.messages.natives import foreign, made, own, refused, seal_for, seal_part
 from ccx.protocols.messages.parts import Malformed, Reader
 from ccx.protocols.residue import seal
+from ccx.protocols.tool_names import joined
 
 _READ: Final = frozenset(
     {"id", "type", "role", "model", "content", "stop_reason", "stop_sequence", "usage"},
@@ -126,7 +128,7 @@ def blocks(part: Part, path: str, losses: list[Loss]) -> Iterator[JsonObject]:
                 yield hidden(part, path, losses)
                 return
             yield from carried(part.native, call=part.id)
-            given, exact = call_input(part)
+            given, exact = call_object(part)
             if not exact:
                 losses.append(Loss(f"{path}.arguments", "arguments", approximate=True, detail="not a JSON object"))
             yield {**call_block(part, path, losses), "input": given}

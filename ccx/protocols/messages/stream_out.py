@@ -18,6 +18,7 @@ import msgspec
 
 from ccx.errors import ErrorKind
 from ccx.protocols.codec import Asked, NewId
+from ccx.protocols.custom_tools import call_object
 from ccx.protocols.failures import render_stream_error
 from ccx.protocols.ir import (
     Begin,
@@ -41,7 +42,6 @@ from ccx.protocols.ir import (
     ToolResult,
     Usage,
 )
-from ccx.protocols.messages.blocks import call_input
 from ccx.protocols.messages.ending import encode_finish, encode_usage
 from ccx.protocols.messages.natives import foreign, own, refused
 from ccx.protocols.messages.response import (
@@ -209,7 +209,7 @@ class MessagesStreamEncoder:
         if part.server and not shown(part):
             return self._blocks((hidden(part, path, self.losses),))
         sealed = b"" if part.server else self._blocks(carried(part.native, call=part.id))
-        given, _ = call_input(part)
+        given, _ = call_object(part)
         start = self._start({**call_block(part, path, self.losses), "input": {}})
         piece = self._piece({"type": "input_json_delta", "partial_json": _dumps(given).decode()})
         return sealed + start + piece + self._stop()

@@ -14,12 +14,13 @@ from collections.abc import Iterator
 from typing import Final
 
 from ccx.protocols.cache_control import parted, written
+from ccx.protocols.custom_tools import described
 from ccx.protocols.ir import Json, JsonObject, Loss, Native, Request, ServerTool, Tool, ToolChoice
 from ccx.protocols.messages.models import Traits
-from ccx.protocols.messages.naming import ToolNames
 from ccx.protocols.messages.natives import accepted, made, refused
 from ccx.protocols.messages.parts import Malformed
 from ccx.protocols.names import Protocol
+from ccx.protocols.tool_names import ToolNames
 
 _DATED = re.compile(r"(.+)_\d{8}")
 _COMBINATORS: Final = ("anyOf", "oneOf", "allOf")
@@ -116,7 +117,7 @@ def encode_tools(
 def _client_tool(tool: Tool, name: str, path: str, *, issuer: str, traits: Traits, losses: list[Loss]) -> JsonObject:
     block: JsonObject = {"name": name}
     if tool.kind == "custom":
-        block["description"] = _custom_description(tool)
+        block["description"] = described(tool)
         block["input_schema"] = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
         if tool.grammar is not None:
             losses.append(Loss(path, "custom_tool_grammar", approximate=True, detail="told in the description"))
@@ -133,14 +134,6 @@ def _client_tool(tool: Tool, name: str, path: str, *, issuer: str, traits: Trait
     block.update(accepted(tool.native, issuer))
     losses.extend(refused(tool.native, issuer, f"{path}.native"))
     return block
-
-
-def _custom_description(tool: Tool) -> str:
-    said = [tool.description] if tool.description else []
-    if tool.grammar is not None:
-        syntax, definition = tool.grammar
-        said.append(f"The input must match this {syntax} grammar:\n{definition}")
-    return "\n\n".join([*said, "Put the whole input, as plain text, into `input`."])
 
 
 def _object_schema(schema: JsonObject | None, path: str, losses: list[Loss]) -> JsonObject:

@@ -10,9 +10,6 @@ https://platform.openai.com/docs/api-reference/responses/object#responses-object
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
 from collections.abc import Iterator
 from typing import Final, Literal
 
@@ -30,8 +27,10 @@ from ccx.protocols.ir import (
     Remote,
     Text,
 )
+from ccx.protocols.media_words import missing, plain_text, source
 from ccx.protocols.names import Protocol
-from ccx.protocols.responses.reading import Audience, integer, made, record, records, rest, text
+from ccx.protocols.responses.reading import Audience, made
+from ccx.protocols.values import integer, record, records, rest, text
 
 Content = Text | Media | Refusal | Opaque
 """What content may be made of."""
@@ -39,7 +38,6 @@ Content = Text | Media | Refusal | Opaque
 TEXTS: Final = frozenset({"input_text", "output_text", "text", "summary_text"})
 # Residue of parts that belongs to the item around them.
 _OF_ITEM: Final = frozenset({"id", "status", "phase", "item"})
-_DATA_URL = re.compile(r"data:([^;,]*)((?:;[^;,]*)*?);base64,", re.IGNORECASE)
 _DETAILS: Final[dict[str, Literal["low", "high", "auto"]]] = {"low": "low", "high": "high", "auto": "auto"}
 _AUDIO: Final = {"wav": "audio/wav", "mp3": "audio/mpeg"}
 _SUFFIXES: Final = {
@@ -144,14 +142,6 @@ def _audio(part: JsonObject, issuer: str | None) -> Media | None:
     return Media("audio", Inline(data, _AUDIO.get(spelled, f"audio/{spelled or 'wav'}")), native=made(extra, issuer))
 
 
-def source(url: str) -> Inline | Remote:
-    """What a URL names: base64 in itself, or something elsewhere."""
-    found = _DATA_URL.match(url)
-    if found is None:
-        return Remote(url)
-    return Inline(url[found.end() :], (found[1] + found[2]) or "text/plain")
-
-
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 
@@ -224,13 +214,13 @@ def write_media(
             losses.append(Loss(path, "document", approximate=True, detail="sent as text"))
             return {"type": "input_text", "text": words}
         losses.append(Loss(path, media.kind))
-        return missing(media)
+        return {"type": "input_text", "text": missing(media)}
     if isinstance(place, FileRef) and own.pop("file_id", None) != place.id:
         losses.append(Loss(path, "file_id"))
-        return missing(media)
+        return {"type": "input_text", "text": missing(media)}
     if isinstance(place, Remote) and not remote:
         losses.append(Loss(path, "remote_url", approximate=True, detail="named in words"))
-        return missing(media)
+        return {"type": "input_text", "text": missing(media)}
     written: JsonObject = {"type": "input_image" if media.kind == "image" else "input_file"}
     match place:
         case FileRef(ident):
@@ -250,25 +240,3 @@ def write_media(
     elif media.name is not None:
         losses.append(Loss(path, "name"))
     return {**written, **own}
-
-
-def missing(media: Media) -> JsonObject:
-    """What stands for media that could not be sent."""
-    match media.source:
-        case Remote(url) if not url.startswith("data:"):
-            what = url
-        case FileRef(ident):
-            what = media.name or ident
-        case _:
-            what = media.name or "not shown"
-    return {"type": "input_text", "text": f"[{media.kind}: {what}]"}
-
-
-def plain_text(media: Media) -> str | None:
-    """The words of a document that is nothing but text."""
-    if not isinstance(media.source, Inline) or not media.source.media_type.startswith("text/"):
-        return None
-    try:
-        return base64.b64decode(media.source.data, validate=True).decode()
-    except (ValueError, binascii.Error):
-        return None

@@ -11,8 +11,8 @@ from typing import Final
 
 from ccx.errors import ErrorKind
 from ccx.protocols.ir import Failed, Finish, FinishReason, Json, JsonObject, Loss, Part, Refusal, Text, ToolCall, Usage
-from ccx.protocols.responses.reading import record, text
 from ccx.protocols.usage import openai_usage
+from ccx.protocols.values import record, text
 
 _INCOMPLETE: Final[dict[str, FinishReason]] = {"max_output_tokens": "length", "content_filter": "content_filter"}
 _STATUSES: Final[dict[FinishReason, tuple[str, str | None]]] = {

@@ -40,8 +40,9 @@ from ccx.protocols.ir import (
 )
 from ccx.protocols.responses.content import of_item, of_part, write_media, write_text
 from ccx.protocols.responses.items import TOOL_SEARCH
-from ccx.protocols.responses.reading import Audience, record, text
-from ccx.protocols.responses.tools import Names
+from ccx.protocols.responses.reading import Audience
+from ccx.protocols.tool_names import GivenNames
+from ccx.protocols.values import record, text
 
 MAX_CALL_ID: Final = 64
 ERROR_PREFIX: Final = "Error: "
@@ -58,7 +59,7 @@ class History:
     """The items as they are written. `native`: the client speaks this protocol."""
 
     target: Target
-    names: Names
+    names: GivenNames
     audience: Audience
     native: bool
     new_id: NewId
@@ -237,7 +238,7 @@ class History:
             ident = self.new_id("call_")
             self._unnamed.append((part.name, ident))
         ident = _call_id(ident)
-        if part.name == TOOL_SEARCH and own.get("type") == "tool_search_call" and self.names.rich:
+        if part.name == TOOL_SEARCH and own.get("type") == "tool_search_call" and self.names.namespaces:
             given = _json(part.arguments)
             self.items.append(
                 {"status": "completed", **own, "call_id": ident, "execution": "client", "arguments": given}
@@ -247,9 +248,9 @@ class History:
             own = {}
         item: JsonObject = {"type": "function_call", "call_id": ident}
         item["name"] = self.names.of(part.name, part.namespace, part.kind)
-        if part.namespace is not None and self.names.rich:
+        if part.namespace is not None and self.names.namespaces:
             item["namespace"] = part.namespace
-        if part.kind == "custom" and self.names.rich:
+        if part.kind == "custom" and self.names.namespaces:
             item["type"] = "custom_tool_call"
             item["input"] = part.arguments
         elif part.kind == "custom":
@@ -270,7 +271,7 @@ class History:
             self.losses.extend(self.audience.refused(part.native, path))
         found = own.pop("tool_search_output", None)
         if isinstance(found, dict):
-            if self.names.rich:
+            if self.names.namespaces:
                 self.items.append(found)
                 return
             own = {}
@@ -287,7 +288,7 @@ class History:
         if all(map(_is_plain, shown)) and (len(shown) <= 1 or not self.target.dialect.content_parts):
             output = "\n".join(text(one["text"]) for one in shown)
         item: JsonObject = {"type": "function_call_output", "call_id": self._asked(part), "output": output}
-        if part.kind == "custom" and self.names.rich:
+        if part.kind == "custom" and self.names.namespaces:
             item["type"] = "custom_tool_call_output"
         self.items.append({**item, **own})
 

@@ -37,8 +37,9 @@ from ccx.protocols.ir import (
 )
 from ccx.protocols.names import Protocol
 from ccx.protocols.responses.content import Content, read_content
-from ccx.protocols.responses.reading import made, record, records, rest, text
+from ccx.protocols.responses.reading import made
 from ccx.protocols.responses.sealed import Sealed, is_sealed, unsealed
+from ccx.protocols.values import record, records, rest, text
 
 TOOL_SEARCH: Final = "tool_search"
 SERVER_CALLS: Final = {

@@ -39,8 +39,9 @@ from ccx.protocols.ir import (
 from ccx.protocols.residue import seal
 from ccx.protocols.responses.content import lost_citation, of_item, of_part, write_citation
 from ccx.protocols.responses.items import TOOL_SEARCH
-from ccx.protocols.responses.reading import CLIENT, foreign, record, records, text
+from ccx.protocols.responses.reading import CLIENT, foreign
 from ccx.protocols.responses.sealed import seal_beside, seal_part
+from ccx.protocols.values import record, records, text
 
 Tell = Callable[[str, JsonObject], None]
 """Takes the type of an event and its fields."""

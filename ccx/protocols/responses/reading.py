@@ -1,19 +1,17 @@
-"""Reading JSON of unknown honesty, and residue in and out of it.
+"""Residue, in and out: whose it is, who understands it, and what its loss is called.
 
-A wrong type reads as absent: what is absent has no meaning, and neither has a null or an object where a word belongs.
-
-Residue. What a part came with is kept under the protocol's own names. Items of the protocol hold several parts where
+What a part came with is kept under the protocol's own names. Items of the protocol hold several parts where
 the neutral form knows only parts, so of what belongs to the whole item `id`, `status` and `phase` are kept flat and
 fields that are not known under `item`; fields of the part itself are flat.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ccx.protocols.ir import Json, JsonObject, Loss, Native
+from ccx.protocols.ir import JsonObject, Loss, Native
 from ccx.protocols.names import Protocol
 from ccx.protocols.residue import says_something, telling
 
@@ -41,45 +39,6 @@ _WHAT: Final = {
     "thought_signature": "signature",
     "user": "user",
 }
-
-
-def text(value: Json) -> str:
-    """A string; empty for anything else."""
-    return value if isinstance(value, str) else ""
-
-
-def record(value: Json) -> JsonObject:
-    """An object; empty for anything else."""
-    return value if isinstance(value, dict) else {}
-
-
-def records(value: Json) -> list[JsonObject]:
-    """The objects in a list; none for anything else."""
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def integer(value: Json) -> int | None:
-    """A whole number, also where JSON spells it with a fraction of zero."""
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, float):
-        return int(value) if value.is_integer() else None
-    return value if isinstance(value, int) else None
-
-
-def number(value: Json) -> float | int | None:
-    """A number; None for anything else."""
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def boolean(value: Json) -> bool | None:
-    """True or false; None for anything else."""
-    return value if isinstance(value, bool) else None
-
-
-def rest(found: JsonObject, known: Collection[str]) -> JsonObject:
-    """The fields that are not known and say something."""
-    return {key: value for key, value in found.items() if value is not None and key not in known}
 
 
 def made(data: JsonObject, issuer: str | None) -> tuple[Native, ...]:

@@ -35,9 +35,10 @@ from ccx.protocols.ir import (
 from ccx.protocols.names import Protocol
 from ccx.protocols.responses.content import read_content
 from ccx.protocols.responses.items import Reader, is_given, is_spoken
-from ccx.protocols.responses.reading import boolean, integer, made, number, record, rest, text
+from ccx.protocols.responses.reading import made
 from ccx.protocols.responses.sealed import Sealed, placed
 from ccx.protocols.responses.tools import read_choice, read_tools
+from ccx.protocols.values import boolean, integer, number, record, rest, text
 
 LOGPROBS: Final = "message.output_text.logprobs"
 # Top-level fields with a neutral meaning; all others are residue.

@@ -24,9 +24,11 @@ from ccx.protocols.codec import Context, Encoded, NewId, Target
 from ccx.protocols.ir import Json, JsonObject, Loss, Message, OutputFormat, Request, Sampling, Text, Thinking
 from ccx.protocols.names import Protocol
 from ccx.protocols.responses.history import History
-from ccx.protocols.responses.reading import Audience, record, text
+from ccx.protocols.responses.reading import Audience
 from ccx.protocols.responses.request import LOGPROBS
-from ccx.protocols.responses.tools import Names, write_choice, write_tools
+from ccx.protocols.responses.tools import write_choice, write_tools
+from ccx.protocols.tool_names import GivenNames
+from ccx.protocols.values import record, text
 
 ENCRYPTED: Final = "reasoning.encrypted_content"
 MIN_OUTPUT_TOKENS: Final = 16
@@ -49,7 +51,7 @@ def encode_request(request: Request, target: Target, *, new_id: NewId) -> Encode
     losses: list[Loss] = []
     dialect, audience = target.dialect, Audience(target.issuer)
     native = any(one.protocol is Protocol.RESPONSES for one in request.native)
-    names = Names(rich=dialect.custom_tools)
+    names = GivenNames(dialect.custom_tools, dialect.custom_tools)
     own = audience.own(request.native)
     losses.extend(audience.refused(request.native, "request"))
     losses.extend(cache_control.lost(request))

@@ -26,9 +26,9 @@ from ccx.protocols.ir import (
 from ccx.protocols.responses.ending import read_failure, read_finish, read_usage
 from ccx.protocols.responses.items import Reader
 from ccx.protocols.responses.output import Output
-from ccx.protocols.responses.reading import integer, record, text
 from ccx.protocols.responses.sealed import Sealed
 from ccx.protocols.responses.shell import Shell, read_residue
+from ccx.protocols.values import integer, record, text
 
 
 def decode_response(body: JsonObject, context: Context) -> Response:

@@ -13,14 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Literal
 
-from ccx.protocols.ir import Json, JsonObject, Native, Opaque, Part, Reasoning, ToolCall, ToolResult
+from ccx.protocols.ir import JsonObject, Native, Opaque, Part, Reasoning, ToolCall, ToolResult
 from ccx.protocols.names import Protocol
 from ccx.protocols.residue import MARK, seal, unseal
-from ccx.protocols.responses.reading import text
-
-_NOTE: Final = "ccx"  # the issuer of notes; no dialect has this name
+from ccx.protocols.values import text
+from ccx.protocols.whole_parts import note_of, noted, packed, unpacked
 
 Place = Literal["self", "next", "previous", "call"]
 
@@ -43,27 +42,12 @@ def is_sealed(token: str) -> bool:
 def seal_beside(natives: tuple[Native, ...], *, place: Literal["next", "previous"], call: str | None) -> str:
     """Residue of another item than the one that carries it."""
     note: JsonObject = {"place": place} if call is None else {"place": "call", "call": call}
-    return seal((Native(Protocol.RESPONSES, _NOTE, note), *natives))
+    return seal(noted(Protocol.RESPONSES, note, natives))
 
 
 def seal_part(part: ToolCall | ToolResult | Opaque) -> str:
     """A part that has no item in this protocol: it comes back with the next request."""
-    match part:
-        case ToolCall():
-            note: JsonObject = {
-                "part": "call",
-                "id": part.id,
-                "name": part.name,
-                "arguments": part.arguments,
-                "kind": part.kind,
-                "namespace": part.namespace,
-            }
-            return seal((Native(Protocol.RESPONSES, _NOTE, note), *part.native))
-        case ToolResult():
-            note = {"part": "result", "id": part.call_id, "name": part.name, "is_error": part.is_error}
-            return seal((Native(Protocol.RESPONSES, _NOTE, note), *part.native))
-        case Opaque():
-            return seal((Native(Protocol.RESPONSES, _NOTE, {"part": "opaque", "kind": part.kind}), part.native))
+    return seal(packed(Protocol.RESPONSES, part))
 
 
 def unsealed(token: str) -> Sealed | None:
@@ -71,10 +55,9 @@ def unsealed(token: str) -> Sealed | None:
     natives = unseal(token)
     if not natives:
         return None
-    first, others = natives[0], natives[1:]
-    if first.protocol is not Protocol.RESPONSES or first.issuer != _NOTE:
+    note, others = note_of(Protocol.RESPONSES, natives), natives[1:]
+    if note is None:
         return Sealed(natives)
-    note = first.data
     match note.get("place"):
         case "next":
             return Sealed(others, "next")
@@ -82,35 +65,8 @@ def unsealed(token: str) -> Sealed | None:
             return Sealed(others, "previous")
         case "call":
             return Sealed(others, "call", text(note.get("call")))
-    whole = _part(note, others)
+    whole = unpacked(note, others)
     return None if whole is None else Sealed((), whole=whole)
-
-
-def _part(note: JsonObject, natives: tuple[Native, ...]) -> Part | None:
-    match note.get("part"):
-        case "call":
-            return ToolCall(
-                text(note.get("id")),
-                text(note.get("name")),
-                text(note.get("arguments")),
-                kind="custom" if note.get("kind") == "custom" else "function",
-                namespace=_words(note.get("namespace")),
-                server=True,
-                native=natives,
-            )
-        case "result":
-            return ToolResult(
-                text(note.get("id")),
-                (),
-                name=_words(note.get("name")),
-                is_error=note.get("is_error") is True,
-                server=True,
-                native=natives,
-            )
-        case "opaque" if natives:
-            return Opaque(text(note.get("kind")), natives[0])
-        case _:
-            return None
 
 
 def placed(found: Iterable[Part | Sealed]) -> tuple[Part, ...]:
@@ -148,7 +104,3 @@ def _with(part: Part, natives: tuple[Native, ...]) -> Part:
     if not natives or isinstance(part, Opaque):
         return part
     return replace(part, native=(*part.native, *natives))
-
-
-def _words(value: Json) -> str | None:
-    return value if isinstance(value, str) else None

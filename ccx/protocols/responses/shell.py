@@ -13,7 +13,8 @@ from typing import Final
 from ccx.protocols.codec import Asked
 from ccx.protocols.ir import Finish, Json, JsonObject, Loss, Native, Usage
 from ccx.protocols.responses.ending import write_finish, write_usage
-from ccx.protocols.responses.reading import CLIENT, made, record, rest
+from ccx.protocols.responses.reading import CLIENT, made
+from ccx.protocols.values import record, rest
 
 # What is repeated, and what it is where nobody said anything.
 _ECHOED: Final[dict[str, Json]] = {

@@ -43,10 +43,10 @@ from ccx.protocols.ir import (
 from ccx.protocols.responses.content import read_part
 from ccx.protocols.responses.ending import read_failure, read_finish, read_usage
 from ccx.protocols.responses.items import Reader
-from ccx.protocols.responses.reading import integer, record, text
 from ccx.protocols.responses.sealed import Sealed
 from ccx.protocols.responses.shell import read_residue
 from ccx.protocols.sse import Event as SseEvent
+from ccx.protocols.values import integer, record, text
 
 _ENDS: Final = frozenset({"response.completed", "response.incomplete", "response.done"})
 _CONTENT: Final = {"output_text": "text", "refusal": "refusal"}

@@ -14,23 +14,21 @@ https://platform.openai.com/docs/guides/function-calling#strict-mode (functions 
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from ccx.protocols.codec import ToolName
+from ccx.protocols.custom_tools import stand_in
 from ccx.protocols.ir import Json, JsonObject, Loss, Native, ServerTool, Tool, ToolChoice
 from ccx.protocols.names import Protocol
 from ccx.protocols.responses.items import TOOL_SEARCH
-from ccx.protocols.responses.reading import Audience, boolean, made, record, records, rest, text
+from ccx.protocols.responses.reading import Audience, made
+from ccx.protocols.tool_names import OPENAI_NAME, GivenNames
+from ccx.protocols.values import boolean, record, records, rest, text
 
 PLACES: Final = ("additional_tools", "tool_search_output")
 """Items that declare tools; residue of such a tool says under this name which item of the input it was."""
 
-_LEGAL = re.compile(r"[a-zA-Z0-9_-]{1,64}")
-_ILLEGAL = re.compile(r"[^a-zA-Z0-9_-]")
 _NO_ARGUMENTS: Final[JsonObject] = {"type": "object", "properties": {}}
 _HOSTED: Final = {
     "web_search_preview": "web_search",
@@ -121,45 +119,6 @@ def _chosen(item: JsonObject, tools: tuple[Tool | ServerTool, ...]) -> str | Non
 
 
 @dataclass(slots=True)
-class Names:
-    """Upstream names of tools, and the way back. `rich`: the upstream knows namespaces and custom tools."""
-
-    rich: bool
-    back: dict[str, ToolName] = field(default_factory=dict)
-    _given: dict[tuple[str | None, str], str] = field(default_factory=dict)
-    _taken: set[str] = field(default_factory=set)
-
-    def of(self, name: str, namespace: str | None, kind: str) -> str:
-        """The name of a tool upstream."""
-        key = (namespace, name)
-        if (given := self._given.get(key)) is not None:
-            return given
-        full = name if namespace is None or self.rich else f"{namespace}__{name}"
-        written = full if _LEGAL.fullmatch(full) else _digested(full)
-        inside = namespace if self.rich else None
-        if inside is None and written in self._taken:
-            written = _digested(f"{namespace}/{name}/{written}")
-        self._given[key] = written
-        if inside is None:
-            self._taken.add(written)
-            if written != name or namespace is not None or (kind == "custom" and not self.rich):
-                self.back[written] = ToolName(name, namespace, kind)
-        return written
-
-    def find(self, name: str) -> str | None:
-        """The upstream name of the tool that a choice means by this name."""
-        for (namespace, own), given in self._given.items():
-            if name in (own, given) or (namespace is not None and name == f"{namespace}__{own}"):
-                return given
-        return None
-
-
-def _digested(name: str) -> str:
-    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    return f"{_ILLEGAL.sub('_', name)[:55]}_{digest}"
-
-
-@dataclass(slots=True)
 class Toolbox:
     """The tools of a request as they are written: those at its top, and those that stand in items of the input."""
 
@@ -168,13 +127,13 @@ class Toolbox:
 
 
 def write_tools(
-    tools: tuple[Tool | ServerTool, ...], *, names: Names, audience: Audience, native: bool, losses: list[Loss]
+    tools: tuple[Tool | ServerTool, ...], *, names: GivenNames, audience: Audience, native: bool, losses: list[Loss]
 ) -> Toolbox:
     """The tools. `native`: the client speaks this protocol, so what it left out stays left out."""
     box = Toolbox()
     # Names that need no change come first, so that none of them is changed because another one collides.
     for tool in tools:
-        if isinstance(tool, Tool) and tool.namespace is None and _LEGAL.fullmatch(tool.name):
+        if isinstance(tool, Tool) and tool.namespace is None and OPENAI_NAME.fullmatch(tool.name):
             names.of(tool.name, None, tool.kind)
     declared: set[tuple[str | None, str]] = set()
     for at, tool in enumerate(tools):
@@ -194,9 +153,9 @@ def write_tools(
         else:
             losses.extend(audience.refused(tool.native, path))
             own = audience.own(tool.native)
-            space = tool.namespace if names.rich else None
+            space = tool.namespace if names.namespaces else None
             written = _write_tool(tool, own, names=names, path=path, native=native, losses=losses)
-        listed = _place(box, own) if names.rich else box.top
+        listed = _place(box, own) if names.namespaces else box.top
         if listed is None:
             continue
         if space is None:
@@ -231,10 +190,10 @@ def _place(box: Toolbox, own: JsonObject) -> list[Json] | list[JsonObject] | Non
 
 
 def _write_tool(
-    tool: Tool, own: JsonObject, *, names: Names, path: str, native: bool, losses: list[Loss]
+    tool: Tool, own: JsonObject, *, names: GivenNames, path: str, native: bool, losses: list[Loss]
 ) -> JsonObject:
     extra = {key: value for key, value in own.items() if key not in (*PLACES, "namespace")}
-    if tool.name == TOOL_SEARCH and extra.get("type") == TOOL_SEARCH and names.rich:
+    if tool.name == TOOL_SEARCH and extra.get("type") == TOOL_SEARCH and names.namespaces:
         return {
             **extra,
             "execution": "client",
@@ -244,7 +203,7 @@ def _write_tool(
     if extra.get("type") == TOOL_SEARCH:
         extra = {}
     written: JsonObject = {"type": "function", "name": names.of(tool.name, tool.namespace, tool.kind)}
-    if tool.kind == "custom" and names.rich:
+    if tool.kind == "custom" and names.namespaces:
         written["type"] = "custom"
         if tool.description is not None:
             written["description"] = tool.description
@@ -254,7 +213,7 @@ def _write_tool(
         return {**written, **extra}
     description, schema, strict = tool.description, tool.schema, tool.strict
     if tool.kind == "custom":
-        description, schema = _stand_in(tool, path, losses)
+        description, schema = stand_in(tool, path, losses)
         strict = False
     if description is not None:
         written["description"] = description
@@ -267,20 +226,13 @@ def _write_tool(
     return {**written, **extra}
 
 
-def _stand_in(tool: Tool, path: str, losses: list[Loss]) -> tuple[str | None, JsonObject]:
-    """A custom tool as a function with one argument; its grammar is told in words."""
-    description = tool.description or ""
-    if tool.grammar is not None:
-        syntax, definition = tool.grammar
-        losses.append(Loss(path, "custom_tool_grammar", approximate=True, detail="told in the description"))
-        description += f"\n\nThe input must follow this {syntax or 'formal'} grammar:\n{definition}"
-    argument: JsonObject = {"type": "string", "description": "The input of the tool, as plain text."}
-    schema: JsonObject = {"type": "object", "properties": {"input": argument}, "required": ["input"]}
-    return description.strip() or None, schema
-
-
 def write_choice(
-    choice: ToolChoice, tools: tuple[Tool | ServerTool, ...], *, names: Names, audience: Audience, losses: list[Loss]
+    choice: ToolChoice,
+    tools: tuple[Tool | ServerTool, ...],
+    *,
+    names: GivenNames,
+    audience: Audience,
+    losses: list[Loss],
 ) -> Json:
     """The choice; None where there is nothing to choose from."""
     if not tools:
@@ -300,12 +252,14 @@ def write_choice(
     return {"type": "allowed_tools", "mode": "required", "tools": list[Json](found)}
 
 
-def _written(name: str, tools: tuple[Tool | ServerTool, ...], names: Names, audience: Audience) -> JsonObject | None:
+def _written(
+    name: str, tools: tuple[Tool | ServerTool, ...], names: GivenNames, audience: Audience
+) -> JsonObject | None:
     for tool in tools:
         if isinstance(tool, ServerTool):
             if tool.name == name and audience.understands(tool.native):
                 return {"type": tool.native.data.get("type")}
         elif name == tool.name or (tool.namespace is not None and name == f"{tool.namespace}__{tool.name}"):
-            kind = "custom" if tool.kind == "custom" and names.rich else "function"
+            kind = "custom" if tool.kind == "custom" and names.namespaces else "function"
             return {"type": kind, "name": names.of(tool.name, tool.namespace, tool.kind)}
     return None

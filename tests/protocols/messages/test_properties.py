@@ -16,7 +16,7 @@ from ccx.protocols import ir
 from ccx.protocols.codec import Asked, Context, Target
 from ccx.protocols.dialects import dialect
 from ccx.protocols.messages import codec
-from ccx.protocols.messages.naming import ToolNames, legal_id, original_id
+from ccx.protocols.messages.naming import legal_id, original_id, tool_names
 from ccx.protocols.names import Protocol
 from ccx.protocols.sse import Event, SseDecoder
 from ccx.protocols.stream import Assembler, events
@@ -317,7 +317,7 @@ def test_legal_ids_stay(id_: str) -> None:
 @given(request=some.requests())
 @settings(max_examples=settings.default.max_examples // 2)
 def test_names_of_tools_are_legal_distinct_and_mapped_back(request: ir.Request) -> None:
-    names = ToolNames(request)
+    names = tool_names(request)
     back = names.back()
     seen: dict[str, tuple[str | None, str]] = {}
     for tool in request.tools:
