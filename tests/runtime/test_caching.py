@@ -497,6 +497,79 @@ async def test_an_upstreams_refusal_reaches_all_with_its_time_to_wait(tmp_path: 
             assert sum("request-id" in a.headers for a in answers) == 1
 
 
+@dataclass
+class Long:
+    """A stream of many deltas, after the gate opens."""
+
+    deltas: int
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def whole(self) -> bytes:
+        return b"".join((*STREAM[:2], *[self.delta] * self.deltas, *STREAM[3:]))
+
+    @property
+    def delta(self) -> bytes:
+        return STREAM[2].replace(b'"hi"', b'"%s"' % (b"x" * 4000))
+
+    async def play(self, peer: Peer, request: Received) -> bool:
+        await peer.write(encode(200, [("content-type", "text/event-stream"), ("transfer-encoding", "chunked")]))
+        for piece in (*STREAM[:2], self.delta):
+            await peer.write(chunk(piece))
+        await self.gate.wait()
+        for piece in (*[self.delta] * (self.deltas - 1), *STREAM[3:]):
+            await peer.write(chunk(piece))
+        await peer.write(chunk(b""))
+        return True
+
+
+async def raw_ask(gw: Running) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A client with a small window that reads nothing until it is told to."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", gw.port, limit=4096)
+    body = json.dumps({**ASK, "stream": True}).encode()
+    head = f"POST /v1/messages HTTP/1.1\r\nhost: localhost\r\nx-api-key: {KEYS['alice']}\r\nconnection: close\r\n"
+    writer.write(head.encode() + b"content-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+    return reader, writer
+
+
+async def test_a_joiner_that_does_not_read_is_cut_and_slows_nobody(tmp_path: Path) -> None:
+    long = Long(4000)  # 16 MB: more than sockets hold
+    async with FaultUpstream([long]) as first, running(spec(first.url), tmp_path) as gw:
+        gw.gateway.caching._bound = 100_000
+        leader = asyncio.create_task(ask(gw, stream=True))
+        await until(lambda: gw.gateway.caching.under_way == 1)
+        reader, writer = await raw_ask(gw)
+        await until(lambda: gw.gateway.in_flight == 2)
+        long.gate.set()
+        answer = await leader
+        assert answer.content == long.whole()
+        assert gw.gateway.caching.under_way == 0
+        slow = await reader.read()
+        writer.close()
+        assert slow.count(b"event: error") == 1
+        assert b"too slowly" in slow
+        assert b"message_stop" not in slow
+        await gw.exchange(2)
+        assert {(x.cache, x.error_kind) for x in gw.exchanges} == {("miss", None), ("joined", "too_slow")}
+        await until(lambda: gw.gateway.caching._room.used == 0)
+        assert results([await ask(gw, stream=True, headers={"cache-control": "max-age=5"})]) == ["miss"], "not kept"
+
+
+async def test_a_leader_that_does_not_read_slows_nobody_within_the_bound(tmp_path: Path) -> None:
+    long = Long(1500)
+    async with FaultUpstream([long]) as first, running(spec(first.url), tmp_path) as gw:
+        reader, writer = await raw_ask(gw)
+        await until(lambda: gw.gateway.caching.under_way == 1)
+        joiner = asyncio.create_task(ask(gw, stream=True))
+        await until(lambda: gw.gateway.in_flight == 2)
+        long.gate.set()
+        assert (await joiner).content == long.whole()
+        assert gw.gateway.in_flight == 1
+        assert results([await ask(gw, stream=True)]) == ["hit"], "it is whole, whatever its first client does"
+        while await reader.read(65536):
+            pass
+        writer.close()
+
+
 async def test_who_wants_nothing_to_do_with_it_joins_nobody(tmp_path: Path) -> None:
     gated = Gated()
     async with FaultUpstream([gated, Pieces(STREAM)]) as first, running(spec(first.url), tmp_path) as gw:
