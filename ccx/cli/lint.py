@@ -25,8 +25,6 @@ from ccx.lint.baseline import BadBaseline, Baseline, baseline, from_json, to_jso
 from ccx.lint.examine import Examined, Wish, examine, linted
 from ccx.lint.mend import Mended, mend
 from ccx.lint.selection import FAMILIES, UnknownRule, matching
-from ccx.plan.git import RevisionError
-from ccx.plan.revisions import Comparison, Revision, WorkingTree, versions
 from ccx.routing.compile import compile_spec
 from ccx.spec.diagnostics import Diagnostic
 from ccx.spec.render.report import Report
@@ -104,8 +102,6 @@ def lint(
         examined = [_examined(path, wish, fix=fix, unsafe=unsafe_fixes, diff=diff) for path in paths or [DEFAULT_SPEC]]
         reports = [_report(path, one, wish, known) for path, one in zip(paths or [DEFAULT_SPEC], examined, strict=True)]
     except UnknownRule as error:
-        raise UsageError(str(error)) from None
-    except RevisionError as error:
         raise UsageError(str(error)) from None
     if write_baseline is not None:
         _write(write_baseline, to_json(baseline((one.linted.findings, one.loaded.locations) for one in examined)))
@@ -203,10 +199,16 @@ def _report(path: Path, one: Examined, wish: Wish, known: Known) -> Report:
 
 def _at(path: Path, revision: str, wish: Wish) -> Baseline:
     """What was found at a revision; nothing where the spec was not there."""
-    with versions(Comparison(path, Revision(revision), WorkingTree())) as (old, _):
-        if old.loaded is None:
-            return Baseline({})
-        loaded = old.loaded
+    from ccx.plan.git import RevisionError  # noqa: PLC0415 - git is for this one option
+    from ccx.plan.revisions import Comparison, Revision, WorkingTree, versions  # noqa: PLC0415 - likewise
+
+    try:
+        with versions(Comparison(path, Revision(revision), WorkingTree())) as (old, _):
+            if old.loaded is None:
+                return Baseline({})
+            loaded = old.loaded
+    except RevisionError as error:
+        raise UsageError(str(error)) from None
     compiled = compile_spec(loaded.spec, locations=loaded.locations) if loaded.spec is not None else None
     then = linted(loaded, compiled, wish)
     return baseline([(then.findings, loaded.locations)])
