@@ -22,11 +22,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from ccx import __version__
+from ccx.admin.channels import describe_channel
+from ccx.admin.channels import handlers as channel_handlers
 from ccx.routing.canonical import table_json
 from ccx.runtime.admission import credential, from_this_machine, read_headers
 from ccx.runtime.caching import Tally
 from ccx.runtime.gateway import Gateway
 from ccx.runtime.live import Live
+from ccx.runtime.orders import Orders
 from ccx.runtime.reload import Reconciler
 from ccx.state.cache import Holding
 from ccx.telemetry.hub import Telemetry
@@ -42,13 +45,17 @@ def routes(
     *,
     spec: Path,
     tell_others: Callable[[], None] = lambda: None,
+    orders: Orders | None = None,
 ) -> list[BaseRoute]:
-    """The routes to mount beside the gateway. `tell_others` asks the other workers to reconcile too."""
+    """The routes to mount beside the gateway. `tell_others` asks the other workers to reconcile too, and to obey the
+    `orders` that they share."""
+    orders = orders or Orders(gateway.health)
+    channels, order = channel_handlers(gateway, orders, telemetry, tell_others=tell_others)
 
     async def status(request: Request) -> Response:
         workers = await asyncio.to_thread(telemetry.tables)
         cache = await describe_cache(gateway)
-        return JSONResponse({**describe(gateway, reconciler, spec=spec, workers=workers), "cache": cache})
+        return JSONResponse({**describe(gateway, reconciler, orders, spec=spec, workers=workers), "cache": cache})
 
     async def table(request: Request) -> Response:
         live = gateway.live
@@ -85,6 +92,8 @@ def routes(
         Route("/metrics", _guarded(gateway, metrics), methods=["GET"]),
         Route("/admin/table", _guarded(gateway, table), methods=["GET"]),
         Route("/admin/cache", _guarded(gateway, cache), methods=["GET", "DELETE"]),
+        Route("/admin/channels", _guarded(gateway, channels), methods=["GET"]),
+        Route("/admin/channels/{name}/{order}", _guarded(gateway, order), methods=["POST"]),
         Route("/admin/reload", _guarded(gateway, reload), methods=["POST"]),
     ]
 
@@ -126,6 +135,7 @@ def connections(live: Live) -> dict[str, int]:
 def describe(
     gateway: Gateway,
     reconciler: Reconciler,
+    orders: Orders,
     *,
     spec: Path,
     workers: Mapping[str, tuple[str | None, bool]] | None = None,
@@ -155,16 +165,7 @@ def describe(
         "in_flight": gateway.in_flight,
         "draining": gateway.draining,
         "routes": [route.name for route in table.routes],
-        "channels": {
-            channel.name: {
-                "provider": channel.provider,
-                "protocols": [surface.protocol.value for surface in channel.surfaces],
-                "enabled": channel.enabled,
-                "keys": [key.fingerprint for key in live.upstreams[channel.name].keys] if channel.enabled else [],
-                "in_flight": gateway.state.inflight(channel.name),
-            }
-            for channel in table.channels
-        },
+        "channels": {channel.name: describe_channel(gateway, channel, orders) for channel in table.channels},
         "clients": [client.name for client in table.clients],
     }
 

@@ -46,6 +46,7 @@ COMMANDS: Final[Mapping[str, Entry]] = {
     "fidelity": Entry("fidelity", "Show what each client keeps on each upstream."),
     "serve": Entry("serve", "Serve a spec, and swap to the new table whenever its files change."),
     "drift": Entry("drift", "Compare what a gateway serves with what the spec says."),
+    "channels": Entry("channels", "Show how a gateway's channels fare, or drain, promote and resume one."),
     "apply": Entry("apply", "Apply a saved plan: check that nothing moved since, reload, and wait for every replica."),
     "keys": Entry("keys", "Make a key for a client."),
     "models": Entry("catalog", "List the models that ccx knows."),

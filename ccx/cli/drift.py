@@ -11,7 +11,7 @@ import typer
 from ccx.cli.destination import wanted
 from ccx.cli.planned import OUTPUTS, rendered
 from ccx.cli.remote import TIMEOUT, Remote, admin_key
-from ccx.cli.running import live, seconds, written
+from ccx.cli.running import live, seconds, tell_orders, written
 from ccx.errors import Exit
 from ccx.plan.build import plan
 
@@ -45,6 +45,7 @@ def drift(
     said = written(spec, revision)
     runs = live(remote)
     found = plan(runs, said, spec=os.fspath(spec))
+    tell_orders(remote)
     for destination in destinations:
         destination.write(rendered(found, destination))
     serves, says = runs.compiled.digest, said.compiled.digest

@@ -13,10 +13,10 @@ import json
 import socket
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from ccx.errors import CcxError, UsageError
 from ccx.plan.render.cells import visible
@@ -46,6 +46,8 @@ class Serving:
     source: str
     workers: Mapping[str, str | None]
     problems: tuple[str, ...]
+    orders: tuple[str, ...] = ()
+    """What operators have ordered there, in words: what runs deviates from the table by that."""
 
     def lagging(self, wanted: str) -> int:
         """How many of its processes serve another table than the one with this digest."""
@@ -127,6 +129,7 @@ class Remote:
                 _text(config["source"]),
                 {_text(w["worker"]): _optional(w["digest"]) for w in data.get("workers", ())},
                 tuple(visible(_text(problem)) for problem in config["last_reload"]["problems"]),
+                tuple(_orders(data.get("channels", {}))),
             )
         except (KeyError, TypeError, ValueError, AttributeError):
             raise RemoteError(f"{self.url}: /status is not that of a ccx gateway") from None
@@ -140,6 +143,26 @@ class Remote:
         except (KeyError, TypeError):
             raise RemoteError(f"{self.url}: /admin/reload did not answer as a ccx gateway does") from None
 
+    def channels(self) -> dict[str, Any]:
+        """How its channels fare, by name. Raises RemoteError."""
+        found = self._json("GET", "/admin/channels").get("channels")
+        if not isinstance(found, dict):
+            raise RemoteError(f"{self.url}: /admin/channels did not answer as a ccx gateway does")
+        return found
+
+    def order(self, channel: str, order: str, *, lasting: str | None, reason: str) -> None:
+        """Order something for a channel. Raises RemoteError, with the gateway's own words where it refuses."""
+        said = {"reason": reason, **({"for": lasting} if lasting is not None else {})}
+        path = f"/admin/channels/{quote(channel, safe='')}/{order}"
+        body = json.dumps(said).encode()
+        data, _ = self._ask("POST", path, limit=MAX_ANSWER, good=(200, 400, 404, 409, 503), body=body)
+        try:
+            answer = json.loads(data)
+            if "error" in answer:
+                raise RemoteError(f"{self.url}: {visible(_text(answer['error']['message']))}")
+        except (ValueError, RecursionError, TypeError, KeyError):
+            raise RemoteError(f"{self.url}: {path} did not answer as a ccx gateway does") from None
+
     def _json(self, method: Literal["GET", "POST"], path: str, *, good: tuple[int, ...] = (200,)) -> dict[str, Any]:
         data, _ = self._ask(method, path, limit=MAX_ANSWER, good=good)
         try:
@@ -151,7 +174,7 @@ class Remote:
         return answer
 
     def _ask(
-        self, method: str, path: str, *, limit: int, good: tuple[int, ...] = (200,)
+        self, method: str, path: str, *, limit: int, good: tuple[int, ...] = (200,), body: bytes | None = None
     ) -> tuple[bytes, dict[str, str]]:
         ends = self._clock() + self._timeout
         connection = self._connection()
@@ -159,7 +182,9 @@ class Remote:
         if self._key is not None:
             headers["authorization"] = f"Bearer {self._key}"
         try:
-            connection.request(method, f"{self._path}{path}", headers=headers)
+            if body is not None:
+                headers["content-type"] = "application/json"
+            connection.request(method, f"{self._path}{path}", body=body, headers=headers)
             response = connection.getresponse()
             data = self._read(response, limit=limit, ends=ends, path=path)
         except TimeoutError:
@@ -215,6 +240,15 @@ class Remote:
             case _:
                 why = f"answers {path} with {status}"
         return RemoteError(f"{self.url} {why}")
+
+
+def _orders(channels: Mapping[str, Any]) -> Iterator[str]:
+    """The orders in a status, in words."""
+    for name, channel in channels.items():
+        order = channel.get("override")
+        if order is not None:
+            why = f" ({_text(order['reason'])})" if order.get("reason") else ""
+            yield visible(f"{_text(name)}: {_text(order['order'])} until {_text(order['until'])}{why}")
 
 
 def _ssl(error: ssl.SSLError) -> str:

@@ -25,6 +25,12 @@ def live(remote: Remote) -> Compared:
     return Compared(Compiled(table, digest, (), {}), remote.url)
 
 
+def tell_orders(remote: Remote) -> None:
+    """Tell of what operators have ordered there: by that, what runs deviates from its table. Raises RemoteError."""
+    for order in remote.serving().orders:
+        typer.echo(f"ccx: note: an operator's order is in force, which is in no spec: {order}", err=True)
+
+
 def written(spec: Path, revision: str | None) -> Compared:
     """What the spec says, in the working tree or at a revision. Its errors are told, and end the command.
 

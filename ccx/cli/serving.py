@@ -22,6 +22,7 @@ import uvicorn
 
 from ccx import __version__
 from ccx.admin.api import connections, routes
+from ccx.admin.channels import measure
 from ccx.catalog.models import models as catalogued
 from ccx.cli.approvals import Approvals
 from ccx.cli.server import Server
@@ -38,6 +39,7 @@ from ccx.runtime.lastgood import Kept, LastGood
 from ccx.runtime.live import Live
 from ccx.runtime.loading import Loader
 from ccx.runtime.models import names
+from ccx.runtime.orders import Orders
 from ccx.runtime.proxy import Proxy
 from ccx.runtime.relay import CutError
 from ccx.runtime.reload import Candidate, Reconciler, Result, Status
@@ -120,10 +122,11 @@ async def _serve(start: Start, listener: socket.socket) -> None:
         written=() if live.table.telemetry.log_file is None else (start.loader.folder / live.table.telemetry.log_file,),
     )
     reconciler.accept(start.candidate, source="last_good" if start.last_good else "file")
-    metrics = telemetry.metrics
+    metrics, clock = telemetry.metrics, asyncio.get_running_loop().time
     metrics.registry.on_read(lambda: metrics.in_flight.set(gateway.in_flight))
     metrics.registry.on_read(lambda: metrics.set_connections(connections(gateway.live)))
     metrics.registry.on_read(lambda: metrics.set_cache(kept(gateway.caching)))
+    metrics.registry.on_read(lambda: measure(gateway, metrics, now=clock()))
     metrics.known_models = _known_models(live)
     gateway.on_commit = lambda now: setattr(metrics, "known_models", _known_models(now))
     metrics.reloaded("rejected" if start.last_good else "applied", digest=live.digest, at=time.time())
@@ -133,6 +136,8 @@ async def _serve(start: Start, listener: socket.socket) -> None:
         telemetry.log_event("stopped")
         telemetry.flush()
 
+    orders = Orders(gateway.health, file=start.worker.metrics / "orders.json" if start.worker else None)
+    await orders.read()
     app = App(
         gateway,
         proxy,
@@ -142,6 +147,7 @@ async def _serve(start: Start, listener: socket.socket) -> None:
             telemetry,
             spec=start.loader.path,
             tell_others=lambda: _tell_others(start.worker),
+            orders=orders,
         ),
         background=[reconciler.run, telemetry.run],
         on_stop=stopped,
@@ -170,9 +176,14 @@ async def _serve(start: Start, listener: socket.socket) -> None:
     _quiet_uvicorn(telemetry)
     loop = asyncio.get_running_loop()
 
+    obeying: set[asyncio.Task[None]] = set()
+
     def hangup() -> None:
         telemetry.reopen()
         reconciler.wake()
+        task = loop.create_task(orders.read())
+        obeying.add(task)
+        task.add_done_callback(obeying.discard)
 
     loop.add_signal_handler(signal.SIGHUP, hangup)
     with server.stopping_at_signals():

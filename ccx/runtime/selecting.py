@@ -119,8 +119,7 @@ class Selector:
         return self._state.latency(self._latency_id(choice), self._now())
 
     def _latency_id(self, choice: Choice) -> str:
-        # An answer that is not streamed begins when it is whole: the two are never compared.
-        return f"{choice.channel.name}/{choice.surface.protocol}/{'stream' if self._request.facts.stream else 'whole'}"
+        return latency_id(choice.channel.name, choice.surface.protocol, stream=self._request.facts.stream)
 
     def _cost(self, choice: Choice) -> Decimal | None:
         """What the request would cost there at list price, with an answer of usual length."""
@@ -177,6 +176,12 @@ class Selector:
     def _ends(self, choice: Choice, now: float) -> float:
         found = (self._health.trouble(target, now) for target in self._targets(choice))
         return min((trouble.until for trouble in found if trouble is not None), default=now)
+
+
+def latency_id(channel: str, protocol: str, *, stream: bool) -> str:
+    """The id under which it is kept how long a target takes to begin its answers. One that is not streamed begins when
+    it is whole: the two are never compared."""
+    return f"{channel}/{protocol}/{'stream' if stream else 'whole'}"
 
 
 def affinity_key(request: Request, affinity: Affinity) -> bytes | None:

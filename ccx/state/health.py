@@ -213,6 +213,19 @@ class Health:
             if target.channel == channel and target.protocol == protocol:
                 breaker.half_open(now)
 
+    def knows(self, channel: str) -> bool:
+        """Whether a table names this channel."""
+        return channel in self._care
+
+    def report(self, target: TargetId, now: float) -> Report:
+        """One target. A breaker of which nothing is known is closed."""
+        breaker = self._breakers.get(target)
+        if breaker is not None:
+            return Report(target, breaker.state(now), breaker.open_until, self._is_cooling(target, now))
+        care = self._care.get(target.channel)
+        unused: State | None = "closed" if care is not None and care.breaker is not None else None
+        return Report(target, unused, None, self._is_cooling(target, now))
+
     def reports(self, now: float) -> Iterator[Report]:
         """Every target that something is known of."""
         for target, breaker in self._breakers.items():

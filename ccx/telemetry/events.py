@@ -23,6 +23,7 @@ EventKind = Literal[
     "reload_unchanged",
     "reload_rejected",
     "secrets_changed",
+    "channel_ordered",
     "sink_failed",
     "warning",
     "draining",

@@ -127,6 +127,7 @@ class Exchange:
     bytes_in: int = 0
     bytes_out: int = 0
     losses: tuple[str, ...] = ()
+    hedged: str | None = None  # a second target was asked beside the first: won or lost, that one
     limited_by: str | None = None  # the meter that refused it
     cache: str | None = None  # of a route with a cache: hit, miss, joined or bypass; its tokens are then the original's
     seen: Seen | None = None  # None if the request was never decided on

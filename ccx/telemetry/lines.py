@@ -93,6 +93,7 @@ class ExchangeLine(Struct, gc=False):
     latency       first_byte_ms, total_ms
     bytes         in, out
     digest        of the routing table that served the request
+    hedged        won or lost, if a second target was asked beside a slow first one: whether the second was quicker
     limited_by    the limit that refused it, if one did
     cache         hit, joined (another's request under way), miss or bypass on a route with a cache; null on others. The
                   tokens of a hit and of who joined are those of the original: nothing was spent on them again
@@ -121,6 +122,7 @@ class ExchangeLine(Struct, gc=False):
     digest: str
     finish: str | None
     losses: tuple[str, ...]
+    hedged: str | None
     limited_by: str | None
     cache: str | None
     facts: FactsLine | None
@@ -201,6 +203,7 @@ def _structure(x: Exchange, clock: Clock, redact: Collection[str]) -> ExchangeLi
         x.digest,
         None if x.finish is None else clip(x.finish),
         x.losses,
+        x.hedged,
         x.limited_by,
         x.cache,
         None if x.seen is None or x.asked is None else _facts(x.seen, x.asked, x.counted_tokens, redact),

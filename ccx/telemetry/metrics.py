@@ -7,12 +7,13 @@ an interface: they may be added to, not changed. It must not know where the numb
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Final, Literal
 
 from ccx import __version__
 from ccx.telemetry import process
-from ccx.telemetry.exchange import Exchange
+from ccx.telemetry.exchange import OUTPACED, Exchange
 from ccx.telemetry.exposition import WorkerSnapshot, decode, encode, merge, render
 from ccx.telemetry.registry import MAX_SERIES, OTHER, Registry
 
@@ -63,6 +64,47 @@ class Metrics:
             "Calls to upstreams: ok, or the class of their failure.",
             labels=("channel", "outcome"),
             closed=frozenset({"outcome"}),
+        )
+        self.retries = registry.counter(
+            "ccx_retries_total",
+            "Calls to a channel that had failed the same request before, by the class of that failure.",
+            labels=("reason",),
+            closed=frozenset({"reason"}),
+        )
+        self.failovers = registry.counter(
+            "ccx_failovers_total",
+            "Calls to another channel than the one that had failed the request, by the class of that failure.",
+            labels=("reason",),
+            closed=frozenset({"reason"}),
+        )
+        self.hedges = registry.counter(
+            "ccx_hedges_total",
+            "Second calls made beside a slow first one, by whether they were quicker: won, lost.",
+            labels=("route", "result"),
+            closed=frozenset({"result"}),
+        )
+        self.retries_refused = registry.counter(
+            "ccx_retry_budget_exhausted_total", "Retries not made for want of budget.", labels=("channel",)
+        )
+        self.target_health = registry.gauge(
+            "ccx_target_health",
+            "Processes that see a target in this state: closed, open, half_open (its breaker), cooling (its key).",
+            labels=("channel", "protocol", "key", "state"),
+            closed=frozenset({"protocol", "state"}),
+            rule="sum",
+        )
+        self.breaker_transitions = registry.counter(
+            "ccx_breaker_transitions_total",
+            "Changes of breakers by the state they came to: open, half_open (each probe), closed.",
+            labels=("channel", "to"),
+            closed=frozenset({"to"}),
+        )
+        self.channel_override = registry.gauge(
+            "ccx_channel_override",
+            "1 while an operator's order for a channel holds: drain, promote.",
+            labels=("channel", "order"),
+            closed=frozenset({"order"}),
+            rule="max",
         )
         self.tokens = registry.counter(
             "ccx_tokens_total",
@@ -146,6 +188,8 @@ class Metrics:
             self.first_bytes.labelled(route).observe(x.first_byte_seconds)
         for attempt in attempts:
             self.attempts.labelled(attempt.channel, attempt.outcome).value += 1
+        if len(attempts) > 1:
+            self._observe_retries(x, route)
         if x.cache is not None:
             self.cache_requests.labelled(route, x.cache).value += 1
         if not attempts:
@@ -161,6 +205,15 @@ class Metrics:
             self.tokens.labelled(channel, model, "cache_read").inc(x.cache_read_tokens)
         if x.cache_write_tokens:
             self.tokens.labelled(channel, model, "cache_write").inc(x.cache_write_tokens)
+
+    def _observe_retries(self, x: Exchange, route: str) -> None:
+        for before, attempt in pairwise(x.attempts):
+            if before.outcome == OUTPACED or attempt.outcome == OUTPACED:
+                continue  # made side by side
+            family = self.retries if before.channel == attempt.channel else self.failovers
+            family.labelled(before.outcome).value += 1
+        if x.hedged is not None:
+            self.hedges.labelled(route, x.hedged).value += 1
 
     def reloaded(self, result: ReloadResult, *, digest: str | None, at: float, good: bool = True) -> None:
         """Record a reload at unix time `at`; `digest` is of the table in service afterwards, None if there is none.
@@ -181,6 +234,27 @@ class Metrics:
         self.connections.clear()
         for state, count in by_state.items():
             self.connections.labelled(state).set(count)
+
+    def set_health(
+        self,
+        targets: Iterable[tuple[str, str, str, str]],
+        overrides: Mapping[str, str],
+        *,
+        transitions: Mapping[tuple[str, str], int],
+        refused: Mapping[str, int],
+    ) -> None:
+        """Replace what is known of targets (channel, protocol, key, state), the orders in force by channel, and how
+        often breakers have changed and retries were not made, so far."""
+        self.target_health.clear()
+        for labels in targets:
+            self.target_health.labelled(*labels).set(1)
+        self.channel_override.clear()
+        for channel, order in overrides.items():
+            self.channel_override.labelled(channel, order).set(1)
+        for change, count in transitions.items():
+            self.breaker_transitions.labelled(*change).set(count)
+        for channel, count in refused.items():
+            self.retries_refused.labelled(channel).set(count)
 
     def set_cache(self, by_route: Mapping[str, tuple[int, int]]) -> None:
         """Replace what is kept of answers: bytes, and evictions so far, by route."""

@@ -97,6 +97,8 @@ def test_groups_are_told_apart() -> None:
         "balance of a | b: round_robin → least_latency",
         "affinity of a | b: none → session",
     ]
+    new = routed(Stage(two, "round_robin", "none", Fraction(1, 2)))
+    assert list(differences(old, new)) == ["max_ejection of a | b: 100% → 50%"]
     heavy = (asked("a", share=Fraction(3, 4)), asked("b", share=Fraction(1, 4)))
     old, new = routed(Stage(two, "least_cost", "none")), routed(Stage(heavy, "least_cost", "none"))
     assert list(differences(old, new)) == ["share of a 50% → 75%", "share of b 50% → 25%"]
@@ -127,6 +129,7 @@ def test_every_difference_of_outcomes_has_words() -> None:
         Failover(backoff_initial=1),
         Failover(backoff_max=1),
         Failover(jitter=False),
+        Failover(retry_budget=None),
     ]
     assert len(policies) == len(RequestPolicy.__dataclass_fields__)
     assert len(failovers) == len(Failover.__dataclass_fields__)
