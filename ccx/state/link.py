@@ -98,6 +98,8 @@ class Link(Generic[AskedT, ToldT]):
         self._observe = observe
         self._waiting: deque[tuple[AskedT, asyncio.Future[ToldT]]] = deque()
         self._wake: asyncio.Future[None] | None = None
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._tried = asyncio.Event()
 
     @property
@@ -114,6 +116,7 @@ class Link(Generic[AskedT, ToldT]):
             raise UnreachableError(self.record.why)
         future: asyncio.Future[ToldT] = asyncio.get_running_loop().create_future()
         self._waiting.append((asked, future))
+        self._idle.clear()
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
         return future
@@ -125,6 +128,10 @@ class Link(Generic[AskedT, ToldT]):
     async def tried(self) -> None:
         """Wait until it is known for the first time whether the store is there."""
         await self._tried.wait()
+
+    async def drained(self) -> None:
+        """Wait until everything that was asked is answered or given up."""
+        await self._idle.wait()
 
     async def run(self) -> None:
         """Connect, carry, connect again; until cancelled."""
@@ -153,6 +160,7 @@ class Link(Generic[AskedT, ToldT]):
         loop = asyncio.get_running_loop()
         while True:
             if not self._waiting:
+                self._idle.set()
                 self._wake = loop.create_future()
                 await self._wake
                 self._wake = None
@@ -193,6 +201,7 @@ class Link(Generic[AskedT, ToldT]):
         self.record.up, self.record.why = False, why
         waiting, self._waiting = list(self._waiting), deque()
         _give_up(waiting, why)
+        self._idle.set()
 
 
 def _give_up(batch: Sequence[tuple[AskedT, asyncio.Future[ToldT]]], why: str) -> None:

@@ -54,14 +54,22 @@ def call(script: Script, keys: Sequence[Word], *arguments: Word) -> tuple[Word, 
 
 class RedisWire:
     """One connection. `url` gives the server's address, each time anew; `ca` is the path of a certificate bundle that
-    vouches for it instead of the system's. `scripts` are loaded first."""
+    vouches for it instead of the system's. `greeting` is asked before anything else, once scripts are loaded, and
+    `greeted` is the answer."""
 
     def __init__(
-        self, url: Callable[[], Awaitable[str]], *, ca: str | None = None, scripts: Sequence[Script] = SCRIPTS
+        self,
+        url: Callable[[], Awaitable[str]],
+        *,
+        ca: str | None = None,
+        scripts: Sequence[Script] = SCRIPTS,
+        greeting: tuple[Word, ...] | None = None,
     ) -> None:
+        self.greeted: Reply = None
         self._url = url
         self._ca = ca
         self._scripts = scripts
+        self._greeting = greeting
         self._connection: Any = None  # redis.asyncio.Connection or its TLS or Unix kin, which share no typed base
 
     async def connect(self) -> None:
@@ -76,8 +84,9 @@ class RedisWire:
             await connection.connect()
         except RedisError as error:
             raise _lost(error) from error
-        if self._scripts:
-            await self._load()
+        await self._load()
+        if self._greeting is not None:
+            (self.greeted,) = await self.exchange([self._greeting])
 
     async def exchange(self, asked: Sequence[tuple[Word, ...]], /) -> Sequence[Reply]:
         """See `Wire`."""

@@ -1,0 +1,117 @@
+"""All that replicas share through one Redis: limits and budgets, and who is there.
+
+Law: nothing here is waited for longer than the declared timeout, and nothing at all while Redis is away. Every replica
+says once a second that it is alive, so that each knows by how many to divide should Redis go away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from ccx.state.failsafe import FailsafeMeters
+from ccx.state.link import Changed, Link, Observe, UnreachableError
+from ccx.state.redis.keys import Keys
+from ccx.state.redis.meters import LEASE, RedisMeters
+from ccx.state.redis.wire import BEAT, RedisWire, Reply, Word, call
+
+BEAT_EVERY: Final = 1.0
+GONE_AFTER: Final = 5.0
+"""Seconds without a word after which a replica no longer counts."""
+CONNECT: Final = 1.0
+"""Seconds to connect, scripts and all."""
+GOODBYE: Final = 1.0
+"""Seconds at the end to bring out what is not sent yet."""
+
+
+class RedisStore:
+    """Shared state in Redis. `url` gives its address, anew at each attempt to connect; `timeout` is seconds. `observe`
+    and `changed` are told how it fares (`ccx.state.link`)."""
+
+    def __init__(
+        self,
+        url: Callable[[], Awaitable[str]],
+        *,
+        prefix: str = "ccx",
+        ca: str | None = None,
+        timeout: float = 0.25,
+        closed: bool = False,
+        lease: float = LEASE,
+        observe: Observe | None = None,
+        changed: Changed | None = None,
+    ) -> None:
+        self.name = os.urandom(6).hex()
+        self._keys = keys = Keys(prefix)
+        self._beat = call(BEAT, [keys.replicas, keys.epoch], self.name, GONE_AFTER, os.urandom(6).hex())
+        self._wire = RedisWire(url, ca=ca, greeting=self._beat)
+        self._epoch: bytes | None = None
+        self._lease = lease
+        self.link: Link[tuple[Word, ...], Reply] = Link(self._wire, timeout=timeout, connect=CONNECT, observe=observe)
+        self._meters = RedisMeters(self.link, keys, lease=lease)
+        self.meters = FailsafeMeters(self._meters, closed=closed)
+        self.link.changed.append(self._changes)
+        if changed is not None:
+            self.link.changed.append(changed)
+
+    async def run(self) -> None:
+        """Stay connected until cancelled; then bring out what is left, and say goodbye."""
+        linked = asyncio.create_task(self.link.run())
+        try:
+            await asyncio.gather(linked, self._live())
+        finally:
+            with contextlib.suppress(UnreachableError, TimeoutError):
+                async with asyncio.timeout(GOODBYE):
+                    await self.link.ask(("ZREM", self._keys.replicas, self.name))
+                    await self.link.drained()
+            linked.cancel()
+            await asyncio.gather(linked, return_exceptions=True)
+
+    async def ready(self) -> None:
+        """Wait, while the process starts, until Redis is there or is known not to be."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CONNECT):
+                await self.link.tried()
+
+    def describe(self) -> dict[str, Any]:
+        """For the status of the gateway."""
+        record, now = self.link.record, asyncio.get_running_loop().time()
+        return {
+            "kind": "redis",
+            "up": record.up,
+            "seconds": round(now - record.since, 1) if record.since else None,
+            "why": record.why or None,
+            "mode": self.meters.mode,
+            "replicas": self.meters.sharing,
+            "round_trip_seconds": round(record.seconds, 6) if record.seconds is not None else None,
+            "errors": dict(record.errors),
+        }
+
+    async def _live(self) -> None:
+        loop = asyncio.get_running_loop()
+        renewed = loop.time()
+        while True:
+            await asyncio.sleep(BEAT_EVERY)
+            try:
+                self._hears(await self.link.ask(self._beat))
+                if loop.time() - renewed >= self._lease / 3:
+                    renewed = loop.time()
+                    self._meters.renew(time.time())
+            except UnreachableError:
+                continue
+
+    def _changes(self, up: bool, why: str) -> None:
+        if up:
+            self._hears(self._wire.greeted)
+            with contextlib.suppress(UnreachableError):
+                self._meters.renew(time.time())
+
+    def _hears(self, reply: Reply) -> None:
+        count, epoch, _ = reply
+        self.meters.sharing = max(1, count)
+        if self._epoch not in (None, epoch):
+            self.meters.forgotten = True
+        self._epoch = epoch
