@@ -17,7 +17,7 @@ from ccx.analysis.boxes import Box, Models
 from ccx.analysis.difference import Change, Difference, Effort, Region
 from ccx.analysis.effort import Budget, Meter, Unfinished
 from ccx.analysis.outcome import Outcome
-from ccx.analysis.regions import cover
+from ccx.analysis.regions import Cover
 from ccx.analysis.rows import Board, Side, bits_of
 from ccx.analysis.search import Firsts, Labels, Search
 from ccx.analysis.space import Space
@@ -50,7 +50,12 @@ def compare(
                 search = Search(
                     board, _differ, hull=hull, models=models, keep=keep, essential=unpaired & keep, meter=meter
                 )
-                changes += _changes(search, cap=regions)
+                covering = Cover(search, cap=regions)
+                try:
+                    covering.all()
+                finally:
+                    # What was found before the budget ended is true, if not everything.
+                    changes += _changes(search, covering)
                 effort = replace(
                     effort,
                     model_classes=effort.model_classes + search.models_asked,
@@ -82,10 +87,12 @@ def _differ(search: Search, firsts: Firsts, labels: Labels) -> Hashable | None:
     return (*labels, *(search.board.rule(bit) if bit is not None else None for bit in firsts))
 
 
-def _changes(search: Search, *, cap: int) -> list[Change]:
+def _changes(search: Search, covering: Cover) -> list[Change]:
     namer = namer_of(search.board, search.models)
     changes: list[Change] = []
-    for found in cover(search, cap=cap).values():
+    for found in covering.tidied().values():
+        if not found.areas:
+            continue
         regions = tuple(region for area in found.areas for region in regions_of_area(search, namer, area))
         before, after = _judged(search, regions[0])
         for region in regions[1:]:

@@ -16,7 +16,7 @@ from ccx.routing.facts import Facts
 @dataclass(frozen=True, slots=True)
 class Region:
     """A set of requests, and one of them. `when` is `Constant`, one leaf or its negation, or an `All` of such, at most
-    one for each axis (and header, tag, field): a box."""
+    one for each axis (and header, tag, field), but for server tools, where several may be needed: a box."""
 
     when: Condition
     witness: Facts
@@ -26,8 +26,8 @@ class Region:
 class Change:
     """Requests whose outcome goes from `before` to `after`, where the routes named decided (None: no route did).
 
-    Together the regions hold exactly the requests of this change; they may overlap. With `more` above 0 so many further
-    regions are left out of the list; they are no less part of the change.
+    Together the regions hold exactly the requests of this change; they may overlap. With `more` above 0 about so many
+    further regions are left out of the list; they are no less part of the change.
     """
 
     before: Outcome

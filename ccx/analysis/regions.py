@@ -64,14 +64,16 @@ class Found:
 
 def cover(search: Search, *, cap: int) -> dict[Hashable, Found]:
     """Everything the search finds, by what it is. Raises Unfinished."""
-    return _Cover(search, cap).all()
+    return Cover(search, cap=cap).all()
 
 
-class _Cover:
-    def __init__(self, search: Search, cap: int) -> None:
+class Cover:
+    """What a search finds, as it comes to be known: `found` holds no wrong area at any time."""
+
+    def __init__(self, search: Search, *, cap: int) -> None:
         self._search = search
         self._cap = cap
-        self._found: dict[Hashable, Found] = {}
+        self.found: dict[Hashable, Found] = {}
         self._trials = TRIALS_IN_ALL
         self._smaller: dict[Hashable, int] = {}
         self._left = SMALLER_IN_ALL
@@ -79,6 +81,7 @@ class _Cover:
         self._pending: list[tuple[tuple[int, int, str], int, str, Hashable]] = []
 
     def all(self) -> dict[Hashable, Found]:
+        """Everything. Raises Unfinished."""
         search = self._search
         self._look(None, search.paths(search.tree(None)))
         for piece in models_to_ask(search):
@@ -86,17 +89,21 @@ class _Cover:
         while self._pending:
             _, _, piece, value = heapq.heappop(self._pending)
             looked = self._smaller.get(value, 0)
-            if looked >= SMALLER_PER_KIND or self._left <= 0 or self._found[value].more:
+            if looked >= SMALLER_PER_KIND or self._left <= 0 or self.found[value].more:
                 # Where some are left out anyway, there is nothing to complete.
-                self._found[value].more += 1
+                self.found[value].more += 1
                 continue
             self._smaller[value] = looked + 1
             self._left -= 1
             paths = search.paths(search.tree(generic(piece)))
             self._look(piece, ((box, kind) for box, kind in paths if kind == value))
-        for found in self._found.values():
+        return self.tidied()
+
+    def tidied(self) -> dict[Hashable, Found]:
+        """What was found so far, in as few areas as is plain."""
+        for found in self.found.values():
             found.areas = _tidied(found.areas)
-        return self._found
+        return self.found
 
     def _later(self, piece: str, value: Hashable) -> None:
         """Has a glob looked at for requests of one kind."""
@@ -111,7 +118,7 @@ class _Cover:
         tree = search.tree(model)
         for box, value in paths:
             search.meter.step()
-            found = self._found.setdefault(value, Found())
+            found = self.found.setdefault(value, Found())
             area = next((a for a in found.areas if a.has_model(model) and _inside(box, a.box)), None)
             if area is None:
                 if len(found.areas) >= self._cap:

@@ -48,7 +48,7 @@ def given(
         raise UsageError("which model? A request is decided by it", hint="ccx explain --model claude-opus-4-1")
     caller = _client(decider, client)
     try:
-        count = parse_count(tokens) if tokens is not None else 0
+        count = None if tokens == "none" else parse_count(tokens) if tokens is not None else 0
     except ValueError as error:
         raise UsageError(f"--tokens: {error}") from None
     return Facts(

@@ -67,7 +67,7 @@ def explain(
     ] = "ccx.yaml",
     model: Annotated[str | None, typer.Option(help="The model as the client writes it.")] = None,
     protocol: Annotated[_ProtocolName | None, typer.Option(help="The client's protocol. Default: messages.")] = None,
-    tokens: Annotated[str | None, typer.Option(help="Size of the prompt: 900, 60k. Default: 0.")] = None,
+    tokens: Annotated[str | None, typer.Option(help="Size of the prompt: 900, 60k, none. Default: 0.")] = None,
     stream: Annotated[bool | None, typer.Option("--stream/--no-stream", help="Ask for a stream.")] = None,
     tools: Annotated[bool | None, typer.Option("--tools/--no-tools", help="Declare tools.")] = None,
     server_tool: Annotated[list[str] | None, typer.Option(help="A tool that the provider runs; repeatable.")] = None,
