@@ -180,6 +180,7 @@ class Proxy:
                 state=self._gateway.state,
                 health=self._gateway.health,
                 retries=self._gateway.retries,
+                rng=self._gateway.rng,
                 sender=sender,
             )
             if not failures:
