@@ -35,7 +35,7 @@ from ccx.runtime.admission import CACHE, Inbound
 from ccx.runtime.answers import Sender, receipt
 from ccx.runtime.dialogue import dialogue_scope
 from ccx.runtime.flight import Flight, Reader, Room, TooSlowError
-from ccx.runtime.identity import Identity, Treatments, identity
+from ccx.runtime.identity import Digests, Identity, Treatments, identity
 from ccx.runtime.policy import NO_EDITS, edits
 from ccx.runtime.relay import USAGE_UNKNOWN, CutError
 from ccx.runtime.retelling import retold
@@ -70,6 +70,7 @@ class Caching:
         self.tallies: dict[str, Tally] = {}
         self._flights: dict[bytes, Flight] = {}
         self._treatments = Treatments()
+        self._digests = Digests()
         self._bound = bound
         self._room = Room(0)
 
@@ -97,7 +98,8 @@ class Caching:
         same: Identity | None = None
         if freshness is not None and _may_keep(request, route, cache):
             treated = self._treatments.digest(request, decision, route)
-            same = await identity(request, treated, cache, client=dialogue_scope(request.client), query=query)
+            client = dialogue_scope(request.client)
+            same = await identity(request, treated, cache, digests=self._digests, client=client, query=query)
         if same is None or freshness is None:
             exchange.cache = "bypass"
             tally.bypasses += 1

@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -37,6 +38,11 @@ from ccx.runtime.understand import Request
 from ccx.upstream.reply import Header
 
 TREATMENTS_KEPT: Final = 4096
+DIGESTS_KEPT: Final = 4096
+SMALL: Final = 8 * 1024
+"""Bytes of a body that is as soon read as looked up."""
+LARGE: Final = 512 * 1024
+"""Bytes of a body that is not even hashed on the loop."""
 
 _MEANINGLESS: Final[Mapping[Protocol, frozenset[str]]] = {
     Protocol.MESSAGES: frozenset({"stream", "metadata"}),
@@ -68,9 +74,9 @@ _MEANINGLESS_HEADERS: Final = frozenset(
 )
 _MEANINGLESS_PREFIXES: Final = (b"x-stainless-", b"x-forwarded-", b"sec-", b"x-datadog-", b"x-codex-", b"x-claude-")
 _STRING: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
+_MEMBER: Final = re.compile(rb'"[ \t\r\n]*:')
 
 _sorted = msgspec.json.Encoder(order="deterministic").encode
-_plain = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +105,35 @@ class Treatments:
         return found
 
 
+class Digests:
+    """Digests of what bodies say. Of larger ones they are kept by the bytes: who asks the same again mostly sends the
+    same, and hashing is a fraction of reading."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[bytes, bytes | None] = OrderedDict()
+
+    async def of(self, protocol: Protocol, body: Body) -> bytes | None:
+        """The digest of what a body says; None for one that may be read in two ways, or not at all."""
+        if body.text is not body.raw:
+            return None
+        size = len(body.raw)
+        if size < SMALL:
+            return _digest(protocol, body)
+        key = _bytes(protocol, body) if size < LARGE else await asyncio.to_thread(_bytes, protocol, body)
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return self._kept[key]
+        digest = _digest(protocol, body) if size < OFF_LOOP_BYTES else await asyncio.to_thread(_digest, protocol, body)
+        self._kept[key] = digest
+        if len(self._kept) > DIGESTS_KEPT:
+            self._kept.popitem(last=False)
+        return digest
+
+
+def _bytes(protocol: Protocol, body: Body) -> bytes:
+    return hashlib.sha256(protocol.value.encode() + b"\0" + body.raw).digest()
+
+
 def treatment(table: RoutingTable, decision: Decision, route: Route) -> bytes:
     """Where requests go and what is done to them, as a digest. The order and weights of a group do not count, nor do
     keys, limits and time: they decide who answers when, not what is asked."""
@@ -115,15 +150,15 @@ def _of_choice(table: RoutingTable, choice: Choice) -> str:
     return repr((of_channel, choice.surface, choice.model, limits))
 
 
-async def identity(request: Request, treated: bytes, cache: Cache, *, client: str, query: bytes) -> Identity | None:
+async def identity(
+    request: Request, treated: bytes, cache: Cache, *, digests: Digests, client: str, query: bytes
+) -> Identity | None:
     """The identity of a request; None where it has none. Raises nothing for any body. `client` is whose it is."""
     body = request.body
     if not isinstance(body, Body):
         return None
     protocol = request.endpoint.protocol
-    said = (
-        _digest(protocol, body) if len(body.raw) < OFF_LOOP_BYTES else await asyncio.to_thread(_digest, protocol, body)
-    )
+    said = await digests.of(protocol, body)
     if said is None:
         return None
     scope = b"*" if cache.scope == "shared" else b"=" + client.encode("utf-8", "surrogatepass")
@@ -151,12 +186,9 @@ async def identity(request: Request, treated: bytes, cache: Cache, *, client: st
 
 def _digest(protocol: Protocol, body: Body) -> bytes | None:
     """The digest of what a body says; None for one that may be read in two ways, or not at all."""
-    if body.text is not body.raw:
-        return None
     try:
         decoded = msgspec.json.decode(body.raw)
-        # Each member is one colon outside of text: fewer of them once decoded means that some key was there twice.
-        if _members(body.raw) != _members(_plain(decoded)):
+        if not _unambiguous(body.raw, decoded):
             return None
         meaning = {name: value for name, value in decoded.items() if name not in _MEANINGLESS[protocol]}
         return hashlib.sha256(_sorted(meaning)).digest()
@@ -164,8 +196,32 @@ def _digest(protocol: Protocol, body: Body) -> bytes | None:
         return None
 
 
-def _members(text: bytes) -> int:
-    return _STRING.sub(b"", text).count(b":")
+def _unambiguous(raw: bytes, decoded: object) -> bool:
+    """Whether no object has a key twice: then there are as many members written as there are once decoded."""
+    read = _members(decoded)
+    # Every member is among the matches, and so is text that begins with a colon: equal is certain, more is not yet.
+    if sum(not _escaped(raw, found.start()) for found in _MEMBER.finditer(raw)) == read:
+        return True
+    return _STRING.sub(b"", raw).count(b":") == read
+
+
+def _escaped(raw: bytes, at: int) -> bool:
+    before = at
+    while before and raw[before - 1] == 0x5C:
+        before -= 1
+    return (at - before) % 2 == 1
+
+
+def _members(decoded: object) -> int:
+    count, left = 0, [decoded]
+    while left:
+        one = left.pop()
+        if isinstance(one, dict):
+            count += len(one)
+            left.extend(one.values())
+        elif isinstance(one, list):
+            left.extend(one)
+    return count
 
 
 def _telling(headers: list[Header]) -> list[Header]:

@@ -76,6 +76,9 @@ CELLS: Mapping[str, Cell] = {
         Cell("burst-c32", "streams", "burst", 1024, 32, title="stream of 50, burst, 32 connections"),
         Cell("paced-c1", "streams", "paced-20", 1024, 1, pace=0.02, title="stream of 50 every 20 ms, 1 connection"),
         Cell("paced-c32", "streams", "paced-20", 1024, 32, pace=0.02, title="stream of 50 every 20 ms, 32 connections"),
+        Cell("cache-1k-c32", "wrk", "json", 1024, 32, ("ccx-plain", "ccx-cache"), title="1 KB, kept answers"),
+        Cell("cache-200k-c16", "wrk", "json", 200_000, 16, ("ccx-plain", "ccx-cache"), title="200 KB, kept answers"),
+        Cell("cache-burst-c32", "streams", "burst", 1024, 32, ("ccx-plain", "ccx-cache"), title="kept stream of 50"),
         Cell("convert-1k-c32", "wrk", "json", 1024, 32, ("ccx-convert",), title="Messages to Chat, 1 KB"),
         Cell(
             "convert-20k-stream-c32",

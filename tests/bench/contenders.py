@@ -16,7 +16,7 @@ from tests.bench.machine import Cores, cpu_seconds
 from tests.bench.processes import Child, Fleet, StartError, free_port, wait_open
 
 ROOT = Path(__file__).resolve().parents[2]
-OURS = ("ccx-plain", "ccx-full", "ccx-tokens", "ccx-convert")
+OURS = ("ccx-plain", "ccx-full", "ccx-tokens", "ccx-convert", "ccx-cache")
 REFERENCES = ("direct", "nginx")
 EXTRA = ("litellm", "portkey")
 
@@ -76,7 +76,7 @@ class Yard:
         if starter is not None:
             return starter(folder, port)
         kind = name.removeprefix("ccx-")
-        if kind not in ("plain", "full", "tokens", "convert"):
+        if kind not in ("plain", "full", "tokens", "convert", "cache"):
             raise StartError(f"no such contender: {name!r}")
         return self.ccx(name, specs.ccx(kind, self.upstream), folder=folder, port=port)  # type: ignore[arg-type]  # just checked
 

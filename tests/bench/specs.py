@@ -11,7 +11,7 @@ CLIENT_KEY = "ccx-bench-client-key-not-a-secret"
 LITELLM_KEY = "sk-bench-key-not-a-secret"
 UPSTREAM_KEY = "bench-upstream-key-not-a-secret"
 KINDS = ("json", "burst", "paced-20", "paced-20-150", "paced-100-30", "wait-20")
-Kind = Literal["plain", "full", "tokens", "convert"]
+Kind = Literal["plain", "full", "tokens", "convert", "cache"]
 
 _CLIENTS = """\
 clients:
@@ -64,10 +64,12 @@ def ccx(kind: Kind, upstream: int, *, suffix: str = "", threshold: str | None = 
               lies so high that the bytes of a 200 KB body decide it
     tokens    the same with a token condition that 200 KB of text do not decide by their length
     convert   Messages in, Chat out
+    cache     the plain one with a route whose answers are kept
     """
-    if kind == "plain":
+    if kind in ("plain", "cache"):
         quiet = "telemetry: {logs: {format: none}, metrics: none}\n"
-        return "version: ccx/v1\nchannels:\n" + _channel("first", upstream, suffix=suffix) + quiet
+        kept = "routes: [{name: all, to: [first], cache: {ttl: 1h, when: any}}]\n" if kind == "cache" else ""
+        return "version: ccx/v1\nchannels:\n" + _channel("first", upstream, suffix=suffix) + kept + quiet
     threshold = threshold or ("100k" if kind == "tokens" else "2M")
     protocol = "chat" if kind == "convert" else "messages"
     # The digest of another key: never a client of any benchmark.

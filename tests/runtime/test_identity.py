@@ -20,7 +20,7 @@ from ccx.routing.decide import Decision
 from ccx.routing.facts import Facts
 from ccx.routing.table import Cache, Route
 from ccx.runtime.admission import Inbound
-from ccx.runtime.identity import Identity, Treatments, identity
+from ccx.runtime.identity import LARGE, SMALL, Digests, Identity, Treatments, identity
 from ccx.runtime.live import Live, prepare
 from ccx.runtime.understand import Request
 from ccx.spec.validate import load
@@ -73,9 +73,11 @@ def decided(one: Request) -> tuple[Decision, Route]:
     return decision, decision.route
 
 
-def of(one: Request, *, cache: Cache = CACHE, client: str = "", query: bytes = b"") -> Identity | None:
+def of(
+    one: Request, *, cache: Cache = CACHE, client: str = "", query: bytes = b"", digests: Digests | None = None
+) -> Identity | None:
     treated = Treatments().digest(one, *decided(one))
-    return asyncio.run(identity(one, treated, cache, client=client, query=query))
+    return asyncio.run(identity(one, treated, cache, digests=digests or Digests(), client=client, query=query))
 
 
 VALUES = st.recursive(
@@ -142,6 +144,8 @@ ONE = b'{"model":"one","messages":[]}'
         b'{"model":"one","messages":[],"messages":[1]}',
         b'{"model":"one","messages":[{"a":1,"b":{"c":1,"c":1}}]}',
         b'{"model":"one","messages":[{"a":":","a":"{"}]}',
+        b'{"model":"one","a\\\\":1,"a\\\\":2,"x":":b"}',
+        b'{"model":"one","a" \t\r\n:{"b":[{"c\\"":1,"c\\"":1}]}}',
         b'{"model":"one","system":"\\ud800"}',
         b'{"model":"one","temperature":1e999}',
     ],
@@ -151,7 +155,7 @@ def test_what_two_parsers_may_read_in_two_ways_has_no_identity(live: Live, raw: 
 
 
 def test_colons_and_quotes_in_text_are_no_members(live: Live) -> None:
-    raw = b'{"model":"one","messages":["a:b\\":\\\\",{"x:y":"\\u0022:"}]}'
+    raw = b'{"model":"one","messages":["a:b\\":\\\\",":",{"x:y":"\\u0022:"}]}'
     assert of(request(live, raw)) is not None
 
 
@@ -265,8 +269,24 @@ def test_treatments_are_kept_per_table_and_kind_and_bounded(live: Live, monkeypa
     assert treatments.digest(changed, *decided(changed)) in found[b"two"]
 
 
-def test_a_large_body_is_digested_alike_beside_the_loop(live: Live) -> None:
-    text = "x" * 200_000
+@pytest.mark.parametrize("size", [SMALL, 200_000, LARGE])
+def test_a_large_body_is_digested_alike_beside_the_loop_and_kept_by_its_bytes(live: Live, size: int) -> None:
+    text, digests = "x" * size, Digests()
     raw = json.dumps({"model": "one", "messages": [text]}).encode()
     turned = json.dumps({"messages": [text], "model": "one"}, indent=1).encode()
-    assert of(request(live, raw)) == of(request(live, turned)) is not None
+    found = {of(request(live, one), digests=digests) for one in (raw, turned, raw, turned)}
+    assert len(found) == 1
+    assert None not in found
+    twice = raw[:-1] + b',"model":"one"}'
+    assert [of(request(live, twice), digests=digests) for _ in range(2)] == [None, None]
+    chat = of(request(live, raw, protocol=Protocol.CHAT), digests=digests)
+    assert chat not in found
+
+
+def test_kept_digests_are_bounded(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ccx.runtime.identity.DIGESTS_KEPT", 2)
+    digests = Digests()
+    for number in range(5):
+        raw = json.dumps({"model": "one", "messages": ["x" * SMALL, number]}).encode()
+        assert of(request(live, raw), digests=digests) is not None
+    assert len(digests._kept) == 2
