@@ -100,6 +100,7 @@ def treatment_fields(route: table.Route) -> Fields:
         ("failover", "backoff", "max"): duration(failover.backoff_max),
         ("failover", "backoff", "jitter"): "full" if failover.jitter else "none",
         ("failover", "retry_budget"): percent(failover.retry_budget) if failover.retry_budget is not None else "off",
+        ("failover", "hedge"): hedge(failover.hedge),
         ("on_loss",): route.on_loss,
     }
     if policy.max_output_tokens is not None:
@@ -115,6 +116,11 @@ def treatment_fields(route: table.Route) -> Fields:
         fields |= {("cache", "ttl"): duration(route.cache.ttl), ("cache", "scope"): route.cache.scope}
         fields["cache", "when"] = route.cache.when
     return fields
+
+
+def hedge(declared: table.Hedge | None) -> str:
+    """When a second target is asked: `after 2s, 5%`, or `off`."""
+    return f"after {duration(declared.after)}, {percent(declared.share)}" if declared is not None else "off"
 
 
 def step(tier: table.Tier) -> str:

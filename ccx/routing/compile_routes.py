@@ -186,7 +186,14 @@ def _failover(own: spec.Failover, inherited: spec.Failover) -> table.Failover:
         backoff_max=chosen(own.backoff.max, inherited.backoff.max, usual.backoff_max),
         jitter=(own.backoff.jitter or inherited.backoff.jitter or "full") == "full",
         retry_budget=_budget(own.retry_budget, inherited.retry_budget),
+        hedge=_hedge(own.hedge if own.hedge is not None else inherited.hedge),
     )
+
+
+def _hedge(nearest: spec.Hedge | str | None) -> table.Hedge | None:
+    if nearest is None or isinstance(nearest, str):
+        return None
+    return table.Hedge(nearest.after) if nearest.share is None else table.Hedge(nearest.after, nearest.share)
 
 
 def _budget(own: Fraction | str | None, inherited: Fraction | str | None) -> Fraction | None:

@@ -188,6 +188,14 @@ class Tier:
 
 
 @dataclass(frozen=True, slots=True)
+class Hedge:
+    """Milliseconds of silence until a second target is asked, and the share of requests where it may be."""
+
+    after: int
+    share: Fraction = Fraction(1, 20)
+
+
+@dataclass(frozen=True, slots=True)
 class Failover:
     """`on` are classes of failure; times in milliseconds; `attempts` counts the first. `retry_budget` None: no
     bound."""
@@ -211,6 +219,7 @@ class Failover:
     backoff_max: int = 5_000
     jitter: bool = True
     retry_budget: Fraction | None = Fraction(1, 5)
+    hedge: Hedge | None = None
 
 
 @dataclass(frozen=True, slots=True)

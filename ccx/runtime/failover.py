@@ -10,18 +10,20 @@ import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Final
 
 from ccx.errors import ClientError, ErrorKind, GatewayError
+from ccx.protocols.names import Operation
 from ccx.routing.decide import Decision
-from ccx.routing.table import Route
+from ccx.routing.table import Hedge, Route
 from ccx.runtime.answers import KINDS, Sender, receipt, reply_headers
 from ccx.runtime.attempt import Failure
-from ccx.runtime.hedging import Runner
+from ccx.runtime.hedging import Runner, raced
 from ccx.runtime.limits import Limiter
 from ccx.runtime.live import Upstream
 from ccx.runtime.outbound import Outbound, Prepared
 from ccx.runtime.schedule import Move, Schedule
-from ccx.runtime.selecting import Selector
+from ccx.runtime.selecting import Selector, hedges
 from ccx.runtime.trial import Surroundings, Trial
 from ccx.runtime.understand import Request
 from ccx.state.health import Health
@@ -31,6 +33,8 @@ from ccx.state.retries import Retries
 from ccx.upstream.outcome import FailureClass, usefulness
 from ccx.upstream.reply import Timeouts
 
+HEDGES_ALWAYS: Final = 0.1
+"""Second calls a second that a route may make whatever its share says."""
 _STATUS: dict[FailureClass, int] = {
     "auth": 502,
     "bad_request": 400,
@@ -112,6 +116,7 @@ class _Attempts:
         self._losing: list[str] = []
         self._refused: ClientError | None = None
         self._passed_over = False
+        self._hedged = False
 
     async def made(self) -> list[Failure]:
         """See `serve_from_upstreams`."""
@@ -184,6 +189,9 @@ class _Attempts:
     async def _served(self, runner: Runner) -> list[tuple[Move, Failure]]:
         """Make an attempt, and perhaps another beside it. Returns those that failed; none if the client has its
         answer."""
+        hedge = self._route.failover.hedge
+        if hedge is not None and not self._hedged and self._may_be_hedged(runner):
+            return await self._raced(runner, hedge)
         trial, prepared, outbound = runner.trial, runner.prepared, self._around.outbound
         move, failure = trial.move, None
         try:
@@ -196,6 +204,58 @@ class _Attempts:
         finally:
             await trial.close(answered=failure is None)
         return [(move, failure)] if failure is not None else []
+
+    def _may_be_hedged(self, runner: Runner) -> bool:
+        match self._around.request.endpoint.operation:
+            case Operation.GENERATE:
+                return runner.prepared.outgoing.stream
+            case Operation.EMBED:
+                return True
+            case _:
+                return False
+
+    async def _raced(self, runner: Runner, hedge: Hedge) -> list[tuple[Move, Failure]]:
+        """As `_served`, with a second target asked if the first is silent for long."""
+        exchange, made, winner = self._around.request.exchange, [runner], None
+        finished, served = False, False
+        self._retries.asked(hedges(self._route.name), asyncio.get_running_loop().time())
+
+        async def second() -> Runner | None:
+            other = await self._beside(runner, hedge)
+            if other is not None:
+                exchange.hedged = "lost"
+                made.append(other)
+            return other
+
+        try:
+            winner, failed = await raced(runner, after=hedge.after / 1000, second=second)
+            if winner is not None:
+                exchange.hedged = "won" if winner is not runner else exchange.hedged
+                failure = await winner.trial.relay(winner.prepared)
+                served = failure is None
+                if failure is not None:
+                    failed.append((winner, failure))
+            finished = True
+        finally:
+            for one in made:
+                await one.trial.close(answered=(served or not finished) and one is (winner or runner))
+        return [] if served else [(one.trial.move, failure) for one, failure in failed]
+
+    async def _beside(self, runner: Runner, hedge: Hedge) -> Runner | None:
+        """A second trial, if there is another channel to ask and room in the budgets."""
+        now = asyncio.get_running_loop().time()
+        self._hedged = True
+        if not self._retries.grant(hedges(self._route.name), hedge.share, now, floor=HEDGES_ALWAYS):
+            return None
+        while (move := self._schedule.beside(runner.trial.move)) is not None:
+            if not self._retries.grant(move.choice.channel.name, self._route.failover.retry_budget, now):
+                self._schedule.unmade(move)
+                return None
+            found = await self._ready(move)
+            if isinstance(found, Runner):
+                return found
+            self._schedule.made -= 1
+        return None
 
 
 @dataclass(frozen=True, slots=True)

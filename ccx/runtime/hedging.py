@@ -33,6 +33,7 @@ async def raced(
     Returns who answered, None if none did, and who failed, in the order of their failing.
     """
     failed: list[tuple[Runner, Failure]] = []
+    won = False
     running = {asyncio.create_task(first.asking()): first}
     try:
         if not (await asyncio.wait(running, timeout=after))[0]:
@@ -45,6 +46,7 @@ async def raced(
                 runner = running.pop(task)
                 failure = task.result()
                 if failure is None:
+                    won = True
                     return runner, failed
                 failed.append((runner, failure))
         return None, failed
@@ -54,5 +56,5 @@ async def raced(
         try:
             await asyncio.gather(*running, return_exceptions=True)
         finally:
-            for runner in running.values():
+            for runner in running.values() if won else ():
                 runner.trial.outpaced()

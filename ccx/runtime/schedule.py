@@ -78,6 +78,27 @@ class Schedule:
             self._pool = []
         return self._fresh()
 
+    def beside(self, move: Move) -> Move | None:
+        """An attempt to make while this one is under way: the next untried target of another channel."""
+        if self.made >= self._failover.attempts:
+            return None
+        self._pool = []
+        passed: list[Choice] = []
+        found = self._fresh()
+        while found is not None and found.choice.channel.name == move.choice.channel.name:
+            self._pool = []
+            self.made -= 1
+            passed.append(found.choice)
+            found = self._fresh()
+        self._choices = [*passed, *self._choices]
+        return found
+
+    def unmade(self, move: Move) -> None:
+        """That attempt is not made after all; its target is the next again."""
+        self.made -= 1
+        self._pool = []
+        self._choices.insert(0, move.choice)
+
     def failed(self, move: Move, failure: FailureClass, *, retry_after: float | None) -> None:
         """One of two attempts that were made side by side has failed; the other is told to `after`."""
         if remedy(failure).same_target and failure in self._failover.on:

@@ -223,7 +223,15 @@ def cares(live: RoutingTable) -> dict[str, Care]:
 
 def budgeted(live: RoutingTable) -> frozenset[str]:
     """The names under which a table has budgets of retries."""
-    return frozenset(channel.name for channel in live.channels)
+    hedged = {hedges(route.name) for route in live.routes if route.failover.hedge is not None}
+    if live.direct.failover.hedge is not None:
+        hedged |= {hedges(f"@{channel.name}") for channel in live.channels}
+    return frozenset({channel.name for channel in live.channels} | hedged)
+
+
+def hedges(route: str) -> str:
+    """The name of a route's budget of second calls."""
+    return f"{route}#hedge"
 
 
 def _settings(declared: Breaker | None) -> breaker.Settings | None:

@@ -79,6 +79,18 @@ class Backoff(Node):
     """`full` spreads each wait over its whole length. Default full."""
 
 
+class Hedge(Node):
+    """Ask a second target beside a slow first one; the first answer is taken, the other call given up. Both may be
+    charged for by their providers, and both may act: for requests that may be made twice. Only for answers in events,
+    and for embeddings: another answer has no early first byte to be late with."""
+
+    after: Annotated[Duration, Field(ge=1)]
+    """How long the first may be silent."""
+    share: Share | None = None
+    """Share of the route's requests of the last ten seconds that may have a second call; one in ten seconds always may.
+    Default 5%."""
+
+
 class Failover(Node):
     """What makes ccx try again, and how often. Never after the first byte to the client."""
 
@@ -94,6 +106,8 @@ class Failover(Node):
     """How much of a channel's requests of the last ten seconds may be asked of the same channel again, with its other
     keys or after a wait; 3 a second always may. Beyond it the failure stands, so that retries never pile up on what is
     in trouble. Another channel may always be asked. `off` for no bound. Default 20%."""
+    hedge: Annotated[Hedge | Off | None, OffOrFalse] = None
+    """Ask a second target beside a slow first one. Default off."""
 
 
 class Cap(Node):

@@ -22,6 +22,7 @@ from ccx.routing.table import (
     Channel,
     Cooldown,
     Failover,
+    Hedge,
     Limits,
     PriceTier,
     Probe,
@@ -114,6 +115,10 @@ def test_retry_budgets_and_ejection() -> None:
     assert routed({}, {}).failover.retry_budget == Fraction(1, 5)
     assert routed({}, {}, retry_budget="off").failover.retry_budget is None
     assert routed({"retry_budget": "50%"}, {}, retry_budget="off").failover.retry_budget == Fraction(1, 2)
+    assert routed({}, {}).failover.hedge is None
+    assert routed({"hedge": {"after": "2s"}}, {}).failover.hedge == Hedge(2_000, Fraction(1, 20))
+    assert routed({"hedge": "off"}, {}, hedge={"after": "2s", "share": "10%"}).failover.hedge is None
+    assert routed({}, {}, hedge={"after": "2s", "share": "10%"}).failover.hedge == Hedge(2_000, Fraction(1, 10))
     assert routed({}, {}).tiers[0].max_ejection == 1
     assert routed({}, {"max_ejection": "30%"}).tiers[0].max_ejection == Fraction(3, 10)
 

@@ -73,6 +73,7 @@ def test_the_whole_line() -> None:
         "digest": "d" * 64,
         "finish": "stop",
         "losses": ["messages.0.cache"],
+        "hedged": None,
         "limited_by": None,
         "cache": None,
         "facts": None,

@@ -16,6 +16,7 @@ from typing import Final, assert_never
 
 from ccx.analysis.outcome import Asked, Outcome, Stage, Treatment
 from ccx.plan.model import Edit, Effect, Kind, Moved, Operation, Plan, Side
+from ccx.plan.readable import hedge
 from ccx.plan.render.cells import ASCII, UNICODE, Signs, Tone, visible
 from ccx.routing.table import Cache, Failover, Pairs, RequestPolicy
 from ccx.spec.locations import Place
@@ -169,6 +170,8 @@ def _between_failovers(before: Failover, after: Failover, to: str) -> Iterator[s
         yield f"backoff {_backoff(before)} {to} {_backoff(after)}"
     if before.retry_budget != after.retry_budget:
         yield f"retry_budget {_budget(before)} {to} {_budget(after)}"
+    if before.hedge != after.hedge:
+        yield f"hedge {hedge(before.hedge)} {to} {hedge(after.hedge)}"
 
 
 def _backoff(failover: Failover) -> str:

@@ -20,7 +20,7 @@ from ccx.plan.render.words import (
     side_words,
 )
 from ccx.protocols.names import Protocol
-from ccx.routing.table import Cache, Failover, RequestPolicy
+from ccx.routing.table import Cache, Failover, Hedge, RequestPolicy
 from tests.plan.samples import NO_ROUTE, asked, balanced, denied, moved, region, routed, side, treated
 
 
@@ -130,6 +130,7 @@ def test_every_difference_of_outcomes_has_words() -> None:
         Failover(backoff_max=1),
         Failover(jitter=False),
         Failover(retry_budget=None),
+        Failover(hedge=Hedge(2_000)),
     ]
     assert len(policies) == len(RequestPolicy.__dataclass_fields__)
     assert len(failovers) == len(Failover.__dataclass_fields__)
