@@ -1,4 +1,4 @@
-"""81x: changes to a request that contradict each other, or break it."""
+"""81x: changes to a request that contradict each other, or break it. 82x: caches that keep too much, or nothing."""
 
 from __future__ import annotations
 
@@ -113,9 +113,47 @@ def _lost(subject: Subject, at: Path, part: str, *, by: str, winner: Path) -> Fi
     )
 
 
+def strangers_answers(subject: Subject) -> Iterator[Finding]:
+    for route in subject.routes:
+        cache = route.written.cache
+        if cache is not None and cache.scope == "shared" and cache.when == "any":
+            also: tuple[tuple[Path, str], ...] = (((*route.path, "cache", "when"), "also answers of chance"),)
+            message = "every client gets what another was told, whether or not it is the same answer each time"
+            advice = "write scope: client, or leave out `when`"
+            yield Finding((*route.path, "cache", "scope"), "CCX821", message, help=advice, also=also)
+
+
+def idle_caches(subject: Subject) -> Iterator[Finding]:
+    for route in subject.routes:
+        cache, when = route.written.cache, route.written.when
+        if cache is None:
+            continue
+        if subject.spec.server.cache_size == 0:
+            also: tuple[tuple[Path, str], ...] = ((("server", "cache_size"), "no memory for answers"),)
+            message = "no answer is kept: equal requests only share a call while it is under way"
+            advice = "write a size, or remove the cache"
+            yield Finding((*route.path, "cache"), "CCX822", message, help=advice, at_key=True, also=also)
+            continue
+        if cache.when == "any":
+            continue
+        protocols = set(when.protocol or ())
+        why = None
+        if when.server_tools is not None:
+            why = "requests with tools that the provider runs are never repeatable"
+        elif protocols == {"images"}:
+            why = "images are never repeatable"
+        elif when.thinking and protocols == {"messages"}:
+            why = "Messages has no `temperature: 0` together with thinking"
+        if why is not None:
+            message = f"no answer is kept: {why}"
+            yield Finding((*route.path, "cache"), "CCX822", message, help="write when: any, or remove it", at_key=True)
+
+
 POLICIES: Final[tuple[Rule, ...]] = (
     Rule(("CCX811",), above_limits),
     Rule(("CCX812",), above_caps),
     Rule(("CCX813",), essential_fields),
     Rule(("CCX814",), contradictions),
+    Rule(("CCX821",), strangers_answers),
+    Rule(("CCX822",), idle_caches),
 )

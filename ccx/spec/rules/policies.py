@@ -69,4 +69,37 @@ POLICIES: Final[tuple[RuleInfo, ...]] = (
         good="routes: [{name: r, to: [main], request: {set: {temperature: 0}}}]",
         fix="safe",
     ),
+    lint_rule(
+        "CCX821",
+        "cache-shares-chance",
+        severity="warning",
+        summary="A cache gives every client the answers of any other, also those that are another each time.",
+        why="""`scope: shared` is for questions that have one answer. With `when: any` it takes in conversations: what
+        the first to ask was told by chance, all others are told as well, for as long as the answer is kept.""",
+        bad="""
+        channels: {main: {provider: demo}}
+        routes: [{name: r, to: [main], cache: {ttl: 10m, scope: shared, when: any}}]
+        """,
+        good="""
+        channels: {main: {provider: demo}}
+        routes: [{name: r, to: [main], cache: {ttl: 10m, scope: shared}}]
+        """,
+    ),
+    lint_rule(
+        "CCX822",
+        "cache-keeps-nothing",
+        severity="warning",
+        summary="A cache can never keep an answer.",
+        why="""Only requests that ask for the same answer each time are kept unless `when: any` says otherwise: not
+        those with tools that the provider runs, not images, not thinking of Messages, which takes no `temperature: 0`.
+        And nothing is kept where `server.cache_size` is zero.""",
+        bad="""
+        channels: {main: {provider: demo}}
+        routes: [{name: r, when: {server_tools: web_search}, to: [main], cache: {ttl: 10m}}]
+        """,
+        good="""
+        channels: {main: {provider: demo}}
+        routes: [{name: r, when: {server_tools: web_search}, to: [main], cache: {ttl: 10m, when: any}}]
+        """,
+    ),
 )
