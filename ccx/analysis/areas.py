@@ -17,25 +17,27 @@ def regions_of_area(search: Search, namer: Namer, area: Area) -> list[Region]:
     space = search.board.space
     spelled = [space.terms(place, atoms) for place, atoms in enumerate(area.box)]
     found: list[Region] = []
-    for models, piece in _models(area):
+    named = namer.model_of(area)
+    for models, model in _models(area, named):
         for terms in product(*spelled):
             parts = [part for part in (models, *(condition for _, condition in terms)) if part != ALWAYS]
             flat: list[Condition] = []
             for part in parts:
                 flat.extend(part.parts if isinstance(part, All) else (part,))
             when = All(tuple(flat)) if len(flat) > 1 else flat[0] if flat else ALWAYS
-            found.append(Region(when, request(search, namer, piece, [atoms for atoms, _ in terms])))
+            found.append(Region(when, request(search, model, [atoms for atoms, _ in terms])))
     return found
 
 
-def _models(area: Area) -> list[tuple[Condition, str | None]]:
-    """Conditions on the model that together say the area's, each with a glob for its witness."""
+def _models(area: Area, named: str | None) -> list[tuple[Condition, str | None]]:
+    """Conditions on the model that together say the area's, each with a model for its witness."""
+    without: tuple[Condition, str | None] = (Not(ModelMatches(Globs(()))), None)
     if area.piece is None:
-        return [(Not(ModelMatches(Globs(()))), None)]
+        return [without]
     globs = (area.piece, *area.also)
-    if "*" in globs:
-        if not area.none:
-            return [(ModelMatches(Globs((), area.except_)), area.piece)]
-        return [(Not(ModelMatches(Globs(area.except_))) if area.except_ else ALWAYS, area.piece)]
-    named: list[tuple[Condition, str | None]] = [(ModelMatches(Globs(tuple(sorted(globs)), area.except_)), area.piece)]
-    return [*named, (Not(ModelMatches(Globs(()))), None)] if area.none else named
+    if "*" not in globs:
+        own: tuple[Condition, str | None] = (ModelMatches(Globs(tuple(sorted(globs)), area.except_)), named)
+        return [own, without] if area.none else [own]
+    if not area.none:
+        return [(ModelMatches(Globs((), area.except_)), named)]
+    return [(Not(ModelMatches(Globs(area.except_))) if area.except_ else ALWAYS, named)]

@@ -43,7 +43,8 @@ def first_found(search: Search, namer: Namer | None = None) -> tuple[Facts, Hash
     """Some request that a search finds, and what it is; None is a proof that there is none. Raises Unfinished."""
     for piece in chain(in_turn(search), (None,)):
         for box, value in search.paths(search.tree(generic(piece) if piece is not None else None)):
-            return request(search, namer or namer_of(search.board, search.models), piece, box), value
+            naming = namer or namer_of(search.board, search.models)
+            return request(search, naming.model(piece) if piece is not None else None, box), value
     return None
 
 

@@ -51,7 +51,8 @@ class Area:
         """Whether the model is one of the area's."""
         if model is None or self.piece is None:
             return model is self.piece
-        return glob_matches(self.piece, model) and not any(glob_matches(p, model) for p in self.except_)
+        inside = glob_matches(self.piece, model) or any(glob_matches(p, model) for p in self.also)
+        return inside and not any(glob_matches(p, model) for p in self.except_)
 
 
 @dataclass(slots=True)

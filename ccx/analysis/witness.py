@@ -11,6 +11,7 @@ from functools import cache
 
 from ccx.analysis.boxes import Models
 from ccx.analysis.globs import ANY, generic
+from ccx.analysis.regions import Area
 from ccx.analysis.rows import Board
 from ccx.analysis.search import Search
 from ccx.analysis.texts import matched_by, readable
@@ -45,6 +46,15 @@ class Namer:
         known = self._known.get(matched_by(self._patterns, text))
         return known or readable(text, self._patterns, admits=_plain) or text
 
+    def model_of(self, area: Area) -> str | None:
+        """A model of an area: since every model of it will do, a known one wherever it has one."""
+        if area.piece is None:
+            return None
+        own = self.model(area.piece)
+        if own in known_models() or "*" not in area.piece:
+            return own
+        return next((name for name in known_models() if area.has_model(name)), own)
+
 
 def _plain(model: str) -> bool:
     return model != "" and model == model.strip() and "*" not in model
@@ -59,12 +69,11 @@ def namer_of(board: Board, *bounds: Models) -> Namer:
     return Namer(found)
 
 
-def request(search: Search, namer: Namer, piece: str | None, box: Sequence[int]) -> Facts:
-    """A request with a model of the glob, within the box."""
+def request(search: Search, model: str | None, box: Sequence[int]) -> Facts:
+    """A request for the model, within the box."""
     masks = list(box)
-    if piece is None:
+    if model is None:
         # A conversation names its model; of the other protocols some need not.
         protocols = search.board.space.axes[0].where(lambda facts: facts.protocol not in CHAT_PROTOCOLS)
         masks[0] = masks[0] & protocols or masks[0]
-        return search.board.space.request(None, masks)
-    return search.board.space.request(namer.model(piece), masks)
+    return search.board.space.request(model, masks)
