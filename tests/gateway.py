@@ -14,6 +14,7 @@ import httpx
 import uvicorn
 
 from ccx.admin.api import routes
+from ccx.cli.sharing import share
 from ccx.routing.table import RoutingTable
 from ccx.runtime.app import App
 from ccx.runtime.commands import SecretCommands
@@ -89,6 +90,8 @@ async def running(
     writer_path = folder / "log"
     writer = LineWriter(writer_path)
     telemetry = Telemetry(RequestLog(writer), Metrics(), events=EventLog(writer))
+
+    share(gateway, folder=folder, environ=environ, commands=commands, telemetry=telemetry)
 
     async def warm(table: RoutingTable) -> None:
         await asyncio.sleep(0)

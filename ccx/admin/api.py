@@ -162,6 +162,7 @@ def describe(
             {"worker": name, "digest": digest, "last_reload_good": good}
             for name, (digest, good) in (workers or {"0": (live.digest, good)}).items()
         ],
+        "state": gateway.shared.describe() if gateway.shared is not None else {"kind": "memory"},
         "in_flight": gateway.in_flight,
         "draining": gateway.draining,
         "routes": [route.name for route in table.routes],

@@ -15,6 +15,7 @@ import typer
 
 from ccx.cli.approvals import Approvals
 from ccx.cli.serving import Start, Worker, run
+from ccx.cli.sharing import require_client
 from ccx.cli.supervisor import supervise
 from ccx.errors import Exit, UsageError
 from ccx.routing.table import RoutingTable
@@ -79,6 +80,7 @@ def serve(
         _show(loader)
     table = candidate.table
     assert table is not None  # noqa: S101 - one of the two branches above has seen to it
+    require_client(table)
     commands = SecretCommands(environ=os.environ, folder=loader.folder)
     try:
         live = prepare(table, candidate.digest, folder=loader.folder, environ=os.environ, run=commands.read)

@@ -26,6 +26,7 @@ from ccx.admin.channels import measure
 from ccx.catalog.models import models as catalogued
 from ccx.cli.approvals import Approvals
 from ccx.cli.server import Server
+from ccx.cli.sharing import share
 from ccx.cli.supervisor import say_drain
 from ccx.routing.conditions import axis, leaves
 from ccx.routing.facts import Axis
@@ -108,6 +109,13 @@ async def _serve(start: Start, listener: socket.socket) -> None:
             request_id=request_id,
             error=_where(error),
         ),
+    )
+    share(
+        gateway,
+        folder=start.loader.folder,
+        environ=os.environ,
+        commands=start.commands or SecretCommands(environ=os.environ, folder=start.loader.folder),
+        telemetry=telemetry,
     )
     reconciler = Reconciler(
         gateway,

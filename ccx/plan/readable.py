@@ -375,6 +375,8 @@ def state_fields(one: table.RoutingTable) -> Fields:
         ("redis", "url"): _address(redis.url),
         ("redis", "prefix"): redis.prefix,
         ("redis", "on_failure"): redis.on_failure,
+        ("redis", "timeout"): duration(redis.timeout),
+        **_some(("redis", "ca"), redis.ca or ""),
     }
 
 

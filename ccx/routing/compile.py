@@ -251,7 +251,7 @@ def _redis(state: spec.RedisState | str) -> table.Redis | None:
         return None
     redis = state.redis
     url = compile_secret(redis.url) if isinstance(redis.url, SecretSource) else redis.url
-    return table.Redis(url, redis.prefix, redis.on_failure)
+    return table.Redis(url, redis.prefix, redis.on_failure, redis.timeout, redis.ca)
 
 
 def _telemetry(telemetry: spec.Telemetry) -> table.Telemetry:

@@ -329,6 +329,8 @@ class Redis:
     url: str | SecretRef
     prefix: str
     on_failure: Literal["local", "closed"]
+    timeout: int = 250
+    ca: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,6 +182,10 @@ class App:
     @asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
         tasks = [asyncio.create_task(work()) for work in self._background]
+        shared = self._gateway.shared
+        if shared is not None:
+            tasks.append(asyncio.create_task(shared.run()))
+            await shared.ready()
         try:
             yield
         finally:

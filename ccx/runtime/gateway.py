@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
+from typing import Any, Protocol
 
 from ccx.routing.select import stable_ids
 from ccx.runtime.caching import Caching
@@ -24,6 +25,19 @@ from ccx.telemetry.exchange import Exchange
 from ccx.upstream.reply import Engine
 
 
+class Shared(Protocol):
+    """Where state is that this process shares with others."""
+
+    async def run(self) -> None:
+        """Stay in touch until cancelled."""
+
+    async def ready(self) -> None:
+        """Wait a moment until it is known whether it is there."""
+
+    def describe(self) -> dict[str, Any]:
+        """How it fares, for the status."""
+
+
 class Gateway:
     """Holds the live table and what outlives tables: counters, kept responses, and the engines that are draining."""
 
@@ -36,6 +50,7 @@ class Gateway:
         self.caching.configure(live.table)
         self.retries = Retries()
         self.responses: ResponseStore = MemoryResponses()
+        self.shared: Shared | None = None
         self.rng: Callable[[], float] = random.random
         self.watch = SwapWatch(live.digest)
         self.on_breach: Callable[[str], None] | None = None

@@ -131,6 +131,8 @@ def prepare(
         if channel.enabled
     }
     admin = secret(table.admin.key, "admin.key") if table.admin.key is not None else None
+    if table.redis is not None and isinstance(table.redis.url, SecretRef):
+        secret(table.redis.url, "state.redis.url")
     if problems:
         raise PrepareError(problems)
     live = Live(

@@ -342,7 +342,10 @@ def _named(table: RoutingTable, kind: str) -> set[SecretRef]:
 
 def _named_files(table: RoutingTable) -> set[str]:
     """Paths of secret and certificate files in a table."""
-    return {ref.name for ref in _named(table, "file")} | {channel.ca for channel in table.channels if channel.ca}
+    authorities = [channel.ca for channel in table.channels]
+    if table.redis is not None:
+        authorities.append(table.redis.ca)
+    return {ref.name for ref in _named(table, "file")} | {ca for ca in authorities if ca}
 
 
 def restart_needed(old: RoutingTable, new: RoutingTable) -> tuple[str, ...]:
@@ -352,6 +355,8 @@ def restart_needed(old: RoutingTable, new: RoutingTable) -> tuple[str, ...]:
         changed.append("server.listen")
     if old.telemetry != new.telemetry:
         changed.append("telemetry")
+    if old.redis != new.redis:
+        changed.append("state")
     return tuple(changed)
 
 

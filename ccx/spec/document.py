@@ -184,7 +184,11 @@ class Redis(Node):
     prefix: Annotated[str, StringConstraints(min_length=1, max_length=64)] = "ccx"
     """Prefix of the keys."""
     on_failure: Literal["local", "closed"] = "local"
-    """When it is gone: limit locally, or refuse."""
+    """When it is away: `local` admits this replica's part of each limit, `closed` nothing that is limited."""
+    timeout: Duration = 250
+    """How long a request waits for an answer at most."""
+    ca: str | None = None
+    """Path of a PEM file of authorities to trust instead of the system's, relative to the spec; for rediss://."""
 
 
 class RedisState(Node):

@@ -36,7 +36,6 @@ class Pending:
 
 
 PENDING: Final[tuple[Pending, ...]] = (
-    Pending(("state", "redis"), "shared state in Redis", "each process keeps its own in memory"),
     Pending(("telemetry", "traces"), "traces", "none are sent"),
     Pending(("telemetry", "usage"), "the usage store", "usage is in the request log and the metrics only"),
     Pending(("telemetry", "logs", "bodies"), "logging of bodies", "bodies are never logged", _on),

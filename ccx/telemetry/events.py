@@ -25,6 +25,8 @@ EventKind = Literal[
     "secrets_changed",
     "channel_ordered",
     "sink_failed",
+    "state_lost",
+    "state_back",
     "warning",
     "draining",
     "stopped",
@@ -35,6 +37,7 @@ Level = Literal["info", "warning", "error"]
 _LEVELS: Final[dict[EventKind, Level]] = {
     "reload_rejected": "error",
     "sink_failed": "error",
+    "state_lost": "error",
     "warning": "warning",
 }
 _MAX_TEXT: Final = 8192

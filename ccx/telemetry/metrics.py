@@ -19,6 +19,7 @@ from ccx.telemetry.registry import MAX_SERIES, OTHER, Registry
 
 DURATIONS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0)
 FIRST_BYTES: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0)
+ROUND_TRIPS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 _STATUSES: Final = {status: str(status) for status in range(100, 600)}
 
 CONFIG_INFO: Final = "ccx_config_info"
@@ -123,6 +124,27 @@ class Metrics:
         )
         self.cache_evictions = registry.counter(
             "ccx_cache_evictions_total", "Kept answers that had to go for others.", labels=("route",)
+        )
+        self.state_up = registry.gauge(
+            "ccx_state_up",
+            "1 if the store of shared state answers, 0 if limits are kept without it; of several workers the worst. "
+            "Absent where state is in memory.",
+            labels=("store",),
+            rule="min",
+        )
+        self.state_seconds = registry.histogram(
+            "ccx_state_seconds", "Round trips to the store of shared state.", labels=("store",), bounds=ROUND_TRIPS
+        )
+        self.state_errors = registry.counter(
+            "ccx_state_errors_total",
+            "Failures of the store of shared state, by kind: timeout, lost, refused, url.",
+            labels=("store", "kind"),
+        )
+        self.state_replicas = registry.gauge(
+            "ccx_state_replicas",
+            "How many processes share the store of state, as last known.",
+            labels=("store",),
+            rule="max",
         )
         self.in_flight = registry.gauge("ccx_requests_in_flight", "Requests being served now.", rule="sum").labelled()
         self.connections = registry.gauge(
@@ -262,6 +284,13 @@ class Metrics:
         for route, (size, evictions) in by_route.items():
             self.cache_bytes.labelled(route).set(size)
             self.cache_evictions.labelled(route).value = evictions
+
+    def set_state(self, store: str, *, up: bool, replicas: int, errors: Mapping[str, int]) -> None:
+        """Replace what is known of the store of shared state."""
+        self.state_up.labelled(store).set(1 if up else 0)
+        self.state_replicas.labelled(store).set(replicas)
+        for kind, count in errors.items():
+            self.state_errors.labelled(store, kind).value = count
 
     def snapshot(self, *, live: bool = True) -> bytes:
         """Everything as bytes that another worker can merge."""

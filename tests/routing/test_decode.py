@@ -109,7 +109,7 @@ FULL: dict[str, Any] = {
         {"name": "no", "when": {"protocol": "images"}, "deny": {"status": 429, "message": 'no "images"\n'}},
         {"name": "rest", "to": ["two"]},
     ],
-    "state": {"redis": {"url": {"env": "REDIS"}, "prefix": "p"}},
+    "state": {"redis": {"url": {"env": "REDIS"}, "prefix": "p", "timeout": "100ms", "ca": "redis.pem"}},
     "telemetry": {"logs": {"format": "text"}, "traces": {"otlp": "http://127.0.0.1:4318"}},
 }
 
