@@ -49,7 +49,7 @@ def rules_of(table: RoutingTable) -> tuple[Rule, ...]:
     """All that decides on a table, in order."""
     found = [refusal for client in table.clients if (refusal := _refusal(client)) is not None]
     if table.server.direct:
-        found += [_direct(table, channel) for channel in table.channels]
+        found += [rule for channel in table.channels for rule in _direct(table, channel)]
     found += [Rule("route", route.name, route.when, route) for route in table.routes]
     return tuple(found)
 
@@ -63,12 +63,16 @@ def _refusal(client: Client) -> Rule | None:
     return Rule("refuse", None, All((who, Not(ModelMatches(client.models)))))
 
 
-def _direct(table: RoutingTable, channel: Channel) -> Rule:
+def _direct(table: RoutingTable, channel: Channel) -> tuple[Rule, Rule]:
+    """The rules of requests that name a channel; the first is of those that name no model after it."""
     name = channel.name
     route = replace(table.direct, name=f"@{name}", when=Direct(), tiers=(Tier((Target(name),)),))
-    # Nothing after the sign is no model; texts with white space at an end are none of the request space.
-    named = Globs(tuple(f"{name}{sign}*" for sign in SIGNS), tuple(f"{name}{sign}" for sign in SIGNS))
-    return Rule("direct", route.name, All((Direct(), ModelMatches(named))), route, name)
+    nothing = Globs(tuple(f"{name}{sign}" for sign in SIGNS))
+    named = Globs(tuple(f"{name}{sign}*" for sign in SIGNS))  # white space around a model is none of the request space
+    return (
+        Rule("direct", route.name, All((Direct(), ModelMatches(nothing))), replace(route, tiers=()), name),
+        Rule("direct", route.name, All((Direct(), ModelMatches(named))), route, name),
+    )
 
 
 class Side:

@@ -13,6 +13,7 @@ from typing import get_args
 
 from ccx.analysis.compare import compare
 from ccx.analysis.effort import Budget
+from ccx.analysis.instances import folded
 from ccx.analysis.wording import say
 from ccx.plan.causes import moved
 from ccx.plan.edits import Compared, edits
@@ -50,7 +51,7 @@ def plan(
     before, after = old.compiled.table, new.compiled.table
     found = edits(old, new)
     difference = compare(before, after, budget=budget, within=within)
-    requests = moved(difference.changes, found, old=before, new=after)
+    requests = moved(folded(difference.changes), found, old=before, new=after)
     effects = Counter(one.effect for one in requests)
     counts: Mapping[Effect, int] = {effect: effects[effect] for effect in get_args(Effect) if effects[effect]}
     made = Plan(

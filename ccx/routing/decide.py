@@ -185,9 +185,9 @@ class Decider:
         if self.table.server.direct and model is not None:
             at = min((i for sign in "/," if (i := model.find(sign)) > 0), default=0)
             name, rest = model[:at], model[at + 1 :].strip()
-            if at and rest and name in self._channels:
-                route = replace(self.table.direct, name=f"@{name}", when=Direct(), tiers=(Tier((Target(name),)),))
-                routes.insert(0, (route, rest))
+            if at and name in self._channels:
+                tiers = (Tier((Target(name),)),) if rest else ()
+                routes.insert(0, (replace(self.table.direct, name=f"@{name}", when=Direct(), tiers=tiers), rest))
         return routes
 
     def resolve(self, route: Route, *, protocol: Protocol, model: str | None) -> Decision:

@@ -218,6 +218,9 @@ class Proxy:
             kind = KINDS.get(route.deny.status, "permission")
             raise ClientError(route.deny.status, kind, route.deny.message, headers=((b"x-should-retry", b"false"),))
         if not decision.steps:
+            if not decision.skipped:
+                message = f"The model {facts.model!r} names a channel and no model after it."
+                raise ClientError(404, "not_found", message)
             reasons = "; ".join(f"{skip.channel}: {skip.reason}" for skip in decision.skipped)
             raise GatewayError(503, "api_error", f"Route {route.name!r} has no target that can serve this: {reasons}.")
         return decision, route

@@ -34,7 +34,8 @@ def answer(spec: Spec, facts: Facts) -> Answer:
     named = _named_channel(spec, facts)
     if named is not None:
         channel, rest = named
-        return Answer(f"@{channel}", None, _steps(spec, [[(channel, None, 1)]], facts, model=rest))
+        given = [[(channel, None, 1)]] if rest else []
+        return Answer(f"@{channel}", None, _steps(spec, given, facts, model=rest))
     for name, channel in sorted(spec.channels.items()):
         if channel.prefix is not None and channel.prefix == facts.prefix:
             return Answer(
@@ -119,7 +120,7 @@ def _is_one_of(value: Any, legal: tuple[Any, ...]) -> bool:
 
 
 def _named_channel(spec: Spec, facts: Facts) -> tuple[str, str] | None:
-    found = re.fullmatch(r"([^/,]+)[/,]\s*(.*\S)\s*", facts.model or "", re.DOTALL)
+    found = re.fullmatch(r"([^/,]+)[/,]\s*(.*?)\s*", facts.model or "", re.DOTALL)
     if not (spec.server.direct and facts.direct and found and found[1] in spec.channels):
         return None
     return found[1], found[2]
