@@ -40,7 +40,6 @@ class RedisStore:
         ca: str | None = None,
         timeout: float = 0.25,
         closed: bool = False,
-        lease: float = LEASE,
         observe: Observe | None = None,
         changed: Changed | None = None,
     ) -> None:
@@ -49,9 +48,8 @@ class RedisStore:
         self._beat = call(BEAT, [keys.replicas, keys.epoch], self.name, GONE_AFTER, os.urandom(6).hex())
         self._wire = RedisWire(url, ca=ca, greeting=self._beat)
         self._epoch: bytes | None = None
-        self._lease = lease
         self.link: Link[tuple[Word, ...], Reply] = Link(self._wire, timeout=timeout, connect=CONNECT, observe=observe)
-        self._meters = RedisMeters(self.link, keys, lease=lease)
+        self._meters = RedisMeters(self.link, keys, lease=LEASE)
         self.meters = FailsafeMeters(self._meters, closed=closed)
         self.link.changed.append(self._changes)
         if changed is not None:
@@ -97,7 +95,7 @@ class RedisStore:
             await asyncio.sleep(BEAT_EVERY)
             try:
                 self._hears(await self.link.ask(self._beat))
-                if loop.time() - renewed >= self._lease / 3:
+                if loop.time() - renewed >= LEASE / 3:
                     renewed = loop.time()
                     self._meters.renew(time.time())
             except UnreachableError:

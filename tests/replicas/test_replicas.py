@@ -1,0 +1,137 @@
+"""Replicas that share one Redis: limits hold over all of them, and no fault of Redis hurts a request."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+
+from ccx.state.meters import Charge, Held, Taken
+from tests.redis_server import PROGRAM, WHY_NOT, RedisServer, redis_server
+from tests.replicas.proxy import network
+from tests.replicas.replica import many, post, replicas, spec, until
+
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason=WHY_NOT)
+
+
+async def test_a_limit_is_one_for_all(redis: RedisServer, tmp_path: Path) -> None:
+    async with replicas(spec(redis.url, limits="{requests: 40/h}"), tmp_path) as them:
+        statuses, _ = await many(them, 90)
+        assert statuses == {200: 40, 429: 50}
+        status = (await them[0].client.get("/status")).json()["state"]
+        assert (status["kind"], status["up"], status["mode"], status["replicas"]) == ("redis", True, "shared", 3)
+        metrics = (await them[0].client.get("/metrics")).text
+        assert 'ccx_state_up{store="redis"} 1' in metrics
+        assert 'ccx_state_seconds_count{store="redis"}' in metrics
+
+
+async def test_places_are_one_for_all_and_all_come_back(redis: RedisServer, tmp_path: Path) -> None:
+    async with replicas(spec(redis.url, limits="{concurrency: 2}"), tmp_path) as them:
+        for _ in range(5):
+            assert await post(them[0]) == (200, pytest.approx(0, abs=2))
+        statuses, _ = await many(them, 40)
+        assert statuses.keys() <= {200, 429}
+        meter = them[0].gateway.live.metering.clients["a"].held
+        assert meter is not None
+        assert [use.used for use in await them[1].gateway.meters.standing((meter,), now=time.time())] == [0]
+
+
+async def test_a_replica_that_dies_takes_no_request_of_others_along(
+    redis: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ccx.state.redis.store.LEASE", 0.4)
+    monkeypatch.setattr("ccx.state.redis.store.GONE_AFTER", 1.2)
+    monkeypatch.setattr("ccx.state.redis.store.BEAT_EVERY", 0.1)
+    async with replicas(spec(redis.url, limits="{concurrency: 8, requests: 1000/h}"), tmp_path) as them:
+        dead, *alive = them
+        place = Held("somebody's/concurrency", 2)
+        store = dead.gateway.shared
+        for _ in range(2):
+            assert isinstance(await dead.gateway.meters.take((Charge(place),), now=time.time()), Taken)
+        assert not isinstance(await alive[0].gateway.meters.take((Charge(place),), now=time.time()), Taken)
+        load = asyncio.create_task(many(alive, 60, together=4))
+        store.link._wire._url = _nowhere  # type: ignore[union-attr]  # it never comes back
+        store.link._wire._connection._writer.transport.abort()  # type: ignore[union-attr]  # killed without a goodbye
+        statuses, _ = await load
+        assert statuses == {200: 60}
+        await until(lambda: alive[0].gateway.meters.sharing == 2)  # type: ignore[attr-defined]  # a shared one
+        assert isinstance(await alive[0].gateway.meters.take((Charge(place),), now=time.time()), Taken)
+
+
+async def _nowhere() -> str:
+    return "redis://127.0.0.1:1"
+
+
+async def test_redis_killed_and_started_again_fails_no_request(tmp_path: Path) -> None:
+    with redis_server() as redis:
+        async with replicas(spec(redis.url, limits="{requests: 900000/h}"), tmp_path) as them:
+            load = asyncio.create_task(many(them, 900))
+            await asyncio.sleep(0.3)
+            redis.kill()
+            await until(lambda: not any(one.gateway.shared.link.up for one in them))  # type: ignore[union-attr]
+            statuses, longest = await load
+            assert statuses == {200: 900}
+            assert longest < 2
+            status = (await them[0].client.get("/status")).json()["state"]
+            assert (status["up"], status["mode"], status["replicas"]) == (False, "local", 3)
+            assert 'ccx_state_up{store="redis"} 0' in (await them[0].client.get("/metrics")).text
+            redis.start()
+            await until(lambda: all(one.gateway.shared.link.up for one in them), seconds=8)  # type: ignore[union-attr]
+            assert (await many(them, 9))[0] == {200: 9}
+            log = (them[0].path.parent / "log").read_text()
+            assert [kind for kind in ("state_lost", "state_back") if kind in log] == ["state_lost", "state_back"]
+
+
+async def test_each_admits_its_part_while_redis_is_away(tmp_path: Path) -> None:
+    with redis_server() as redis:
+        async with replicas(spec(redis.url, limits="{requests: 60/h}"), tmp_path) as them:
+            assert (await many(them, 30))[0] == {200: 30}
+            redis.kill()
+            await until(lambda: not any(one.gateway.shared.link.up for one in them))  # type: ignore[union-attr]
+            statuses, _ = await many(them, 60)
+            # Each knows what was used when it last heard: the last of them 30, the others a few less.
+            assert 30 <= statuses[200] <= 36
+            assert set(statuses) == {200, 429}
+
+
+async def test_closed_refuses_while_redis_is_away_and_comes_back(tmp_path: Path) -> None:
+    with redis_server() as redis:
+        text = spec(redis.url, limits="{requests: 900/h}", on_failure="closed")
+        async with replicas(text, tmp_path, count=1) as (one,):
+            assert (await many([one], 5))[0] == {200: 5}
+            redis.kill()
+            await many([one], 1)
+            answer = await one.client.post("/v1/messages", json={}, headers={"x-api-key": "wrong"})
+            assert answer.status_code == 401
+            statuses, longest = await many([one], 20)
+            assert statuses == {503: 20}
+            assert longest < 1
+            redis.start()
+            await until(lambda: one.gateway.shared.link.up, seconds=8)  # type: ignore[union-attr]
+            assert (await many([one], 5))[0] == {200: 5}
+
+
+async def test_a_slow_network_slows_and_a_dead_one_does_not_hang(redis: RedisServer, tmp_path: Path) -> None:
+    async with network(redis.port) as between:
+        text = spec(f"redis://127.0.0.1:{between.port}", limits="{requests: 900000/h}")
+        async with replicas(text, tmp_path, count=1) as (one,):
+            between.delay = 0.05
+            statuses, longest = await many([one], 20, together=4)
+            assert statuses == {200: 20}
+            assert one.gateway.meters.mode == "shared"  # type: ignore[attr-defined]  # a shared one
+            between.black_hole = True
+            statuses, longest = await many([one], 40, together=4)
+            assert statuses == {200: 40}
+            assert longest < 1.5
+            assert one.gateway.meters.mode == "local"  # type: ignore[attr-defined]  # likewise
+            between.black_hole, between.delay = False, 0.0
+            await until(lambda: one.gateway.shared.link.up, seconds=8)  # type: ignore[union-attr]
+            assert (await many([one], 5))[0] == {200: 5}
+
+
+async def test_a_gateway_starts_without_redis(tmp_path: Path) -> None:
+    text = spec("redis://127.0.0.1:1", limits="{requests: 3/h}")
+    async with replicas(text, tmp_path, count=1) as (one,):
+        assert (await many([one], 5))[0] == {200: 3, 429: 2}
