@@ -41,6 +41,7 @@ from ccx.runtime.live import Live
 from ccx.runtime.loading import Loader
 from ccx.runtime.models import names
 from ccx.runtime.orders import Orders
+from ccx.runtime.probing import Noted, Prober
 from ccx.runtime.proxy import Proxy
 from ccx.runtime.relay import CutError
 from ccx.runtime.reload import Candidate, Reconciler, Result, Status
@@ -157,7 +158,7 @@ async def _serve(start: Start, listener: socket.socket) -> None:
             tell_others=lambda: _tell_others(start.worker),
             orders=orders,
         ),
-        background=[reconciler.run, telemetry.run],
+        background=[reconciler.run, telemetry.run, Prober(gateway, note=_probes(telemetry)).run],
         on_stop=stopped,
     )
     server = Server(
@@ -203,6 +204,19 @@ async def _serve(start: Start, listener: socket.socket) -> None:
         # Threads that count tokens or compile a spec give way to the loop after this long instead of 5 ms.
         sys.setswitchinterval(0.0005)
         await server.serve(sockets=[listener])
+
+
+def _probes(telemetry: Telemetry) -> Noted:
+    """Counts probes, and tells of each that came out otherwise than the one before."""
+    before: dict[tuple[str, str], str] = {}
+
+    def note(channel: str, protocol: str, outcome: str) -> None:
+        telemetry.metrics.probes.labelled(channel, outcome).inc()
+        if before.get((channel, protocol)) != outcome:
+            before[channel, protocol] = outcome
+            telemetry.log_event("probe", channel=channel, protocol=protocol, outcome=outcome)
+
+    return note
 
 
 def _tell_others(worker: Worker | None) -> None:

@@ -94,7 +94,8 @@ class Probe(Node):
     every: Annotated[Duration, Field(ge=1_000)] = 60_000
     """Time between two probes, give or take a tenth."""
     ask: Literal["models", "generate"] = "models"
-    """`models`: its list of models, which costs nothing. `generate`: an answer of one token, which costs a little."""
+    """`models`: its list of models, which costs nothing. `generate`: the shortest of answers, which
+    costs a little; images are asked for their list of models all the same."""
     model: Annotated[str, StringConstraints(min_length=1, max_length=256)] | None = None
     """Model that `generate` asks for, by its name upstream. Needed there."""
     timeout: Annotated[Duration, Field(ge=100)] = 10_000

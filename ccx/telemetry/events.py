@@ -24,6 +24,7 @@ EventKind = Literal[
     "reload_rejected",
     "secrets_changed",
     "channel_ordered",
+    "probe",
     "sink_failed",
     "state_lost",
     "state_back",

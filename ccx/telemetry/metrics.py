@@ -100,6 +100,12 @@ class Metrics:
             labels=("channel", "to"),
             closed=frozenset({"to"}),
         )
+        self.probes = registry.counter(
+            "ccx_probes_total",
+            "Active probes: ok, or the class of their failure.",
+            labels=("channel", "outcome"),
+            closed=frozenset({"outcome"}),
+        )
         self.channel_override = registry.gauge(
             "ccx_channel_override",
             "1 while an operator's order for a channel holds: drain, promote.",
