@@ -48,8 +48,8 @@ FAILURES: tuple[Scripted, ...] = (
     500,
     503,
     529,
-    ScriptedAnswer(status=429, retry_after="300ms"),
-    ScriptedAnswer(status=429, retry_after="60s"),
+    ScriptedAnswer.model_validate({"status": 429, "retry_after": "300ms"}),
+    ScriptedAnswer.model_validate({"status": 429, "retry_after": "60s"}),
     ScriptedAnswer(error="overloaded"),
     ScriptedAnswer(error="quota"),
 )
@@ -109,7 +109,7 @@ class Client:
 
 def table(rng: random.Random, names: list[str]) -> Live:
     """A table of these channels, by chance."""
-    channels = {
+    channels: dict[str, Any] = {
         name: {
             "protocol": "messages",
             "base_url": f"http://{name}.invalid",
