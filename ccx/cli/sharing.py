@@ -55,6 +55,7 @@ def share(
         changed=changed,
     )
     gateway.meters = store.meters
+    gateway.responses = store.responses
     gateway.shared = store
 
     def read() -> None:

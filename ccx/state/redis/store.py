@@ -17,6 +17,7 @@ from ccx.state.failsafe import FailsafeMeters
 from ccx.state.link import Changed, Link, Observe, UnreachableError
 from ccx.state.redis.keys import Keys
 from ccx.state.redis.meters import LEASE, RedisMeters
+from ccx.state.redis.responses import FailsafeResponses, RedisResponses
 from ccx.state.redis.wire import BEAT, RedisWire, Reply, Word, call
 
 BEAT_EVERY: Final = 1.0
@@ -24,6 +25,8 @@ GONE_AFTER: Final = 5.0
 """Seconds without a word after which a replica no longer counts."""
 CONNECT: Final = 1.0
 """Seconds to connect, scripts and all."""
+CONTENT: Final = 2.0
+"""Seconds that the content of responses may take at least."""
 GOODBYE: Final = 1.0
 """Seconds at the end to bring out what is not sent yet."""
 
@@ -51,22 +54,28 @@ class RedisStore:
         self.link: Link[tuple[Word, ...], Reply] = Link(self._wire, timeout=timeout, connect=CONNECT, observe=observe)
         self._meters = RedisMeters(self.link, keys, lease=LEASE)
         self.meters = FailsafeMeters(self._meters, closed=closed)
+        # What is large goes its own way: a conversation of megabytes must not hold up a limit.
+        self._content: Link[tuple[Word, ...], Reply] = Link(
+            RedisWire(url, ca=ca), timeout=max(CONTENT, 4 * timeout), connect=CONNECT
+        )
+        self.responses = FailsafeResponses(RedisResponses(self._content, keys), closed=closed)
         self.link.changed.append(self._changes)
         if changed is not None:
             self.link.changed.append(changed)
 
     async def run(self) -> None:
         """Stay connected until cancelled; then bring out what is left, and say goodbye."""
-        linked = asyncio.create_task(self.link.run())
+        linked = [asyncio.create_task(link.run()) for link in (self.link, self._content)]
         try:
-            await asyncio.gather(linked, self._live())
+            await asyncio.gather(*linked, self._live())
         finally:
             with contextlib.suppress(UnreachableError, TimeoutError):
                 async with asyncio.timeout(GOODBYE):
                     await self.link.ask(("ZREM", self._keys.replicas, self.name))
                     await self.link.drained()
-            linked.cancel()
-            await asyncio.gather(linked, return_exceptions=True)
+            for task in linked:
+                task.cancel()
+            await asyncio.gather(*linked, return_exceptions=True)
 
     async def ready(self) -> None:
         """Wait, while the process starts, until Redis is there or is known not to be."""

@@ -34,22 +34,23 @@ class Script:
     sha: str
 
 
-def _script(name: str) -> Script:
+def script(name: str) -> Script:
+    """The script of this name, from the folder beside."""
     source = resources.files(__package__).joinpath("scripts", f"{name}.lua").read_text("utf-8")
     return Script(name, source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
 
 
-TAKE: Final = _script("take")
-SETTLE: Final = _script("settle")
-STANDING: Final = _script("standing")
-RENEW: Final = _script("renew")
-BEAT: Final = _script("beat")
-SCRIPTS: Final = (TAKE, SETTLE, STANDING, RENEW, BEAT)
+TAKE: Final = script("take")
+SETTLE: Final = script("settle")
+STANDING: Final = script("standing")
+RENEW: Final = script("renew")
+BEAT: Final = script("beat")
+SCRIPTS: Final = (TAKE, SETTLE, STANDING, RENEW, BEAT, script("keep"))
 
 
-def call(script: Script, keys: Sequence[Word], *arguments: Word) -> tuple[Word, ...]:
+def call(what: Script, keys: Sequence[Word], *arguments: Word) -> tuple[Word, ...]:
     """The command that runs a script."""
-    return ("EVALSHA", script.sha, len(keys), *keys, *arguments)
+    return ("EVALSHA", what.sha, len(keys), *keys, *arguments)
 
 
 class RedisWire:
@@ -109,7 +110,7 @@ class RedisWire:
             await connection.disconnect(nowait=True)
 
     async def _load(self) -> None:
-        for reply in await self._batch([("SCRIPT LOAD", script.source) for script in self._scripts]):
+        for reply in await self._batch([("SCRIPT LOAD", one.source) for one in self._scripts]):
             if isinstance(reply, ResponseError):
                 raise WireError("refused", str(reply)[:200])
 
