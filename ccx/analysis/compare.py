@@ -13,12 +13,13 @@ from collections.abc import Hashable, Sequence
 from dataclasses import replace
 
 from ccx.analysis.areas import regions_of_area
+from ccx.analysis.board import Board, bits_of
 from ccx.analysis.boxes import Box, Models
 from ccx.analysis.difference import Change, Difference, Effort, Region
 from ccx.analysis.effort import Budget, Meter, Unfinished
 from ccx.analysis.outcome import Outcome
 from ccx.analysis.regions import Cover
-from ccx.analysis.rows import Board, Side, bits_of
+from ccx.analysis.rows import Side
 from ccx.analysis.search import Firsts, Labels, Search
 from ccx.analysis.space import Space
 from ccx.analysis.witness import namer_of

@@ -21,8 +21,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ccx.analysis.board import bits_of
 from ccx.analysis.globs import holds, intersect, pieces_of
-from ccx.analysis.rows import bits_of
 from ccx.analysis.search import Search
 
 Groups = frozenset[tuple[str, ...]]

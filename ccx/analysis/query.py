@@ -7,13 +7,14 @@ from dataclasses import replace
 from itertools import chain
 
 from ccx.analysis.areas import regions_of_area
+from ccx.analysis.board import Board
 from ccx.analysis.difference import Region
 from ccx.analysis.effort import Budget, Meter
 from ccx.analysis.globs import generic
 from ccx.analysis.outcome import Outcome
 from ccx.analysis.pieces import in_turn
 from ccx.analysis.regions import cover
-from ccx.analysis.rows import Board, Side
+from ccx.analysis.rows import Side
 from ccx.analysis.search import Firsts, Judgement, Labels, Search
 from ccx.analysis.space import Space
 from ccx.analysis.witness import Namer, namer_of, request

@@ -22,9 +22,9 @@ import heapq
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 
+from ccx.analysis.board import bits_of
 from ccx.analysis.globs import generic, holds, intersect, meets, widest
 from ccx.analysis.pieces import breadth, models_to_ask
-from ccx.analysis.rows import bits_of
 from ccx.analysis.search import Search, Tree
 from ccx.routing.globs import glob_matches
 

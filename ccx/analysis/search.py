@@ -13,10 +13,10 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
+from ccx.analysis.board import Board, bits_of
 from ccx.analysis.boxes import Models
 from ccx.analysis.effort import Meter
 from ccx.analysis.outcome import Outcome
-from ccx.analysis.rows import Board, bits_of
 from ccx.protocols.names import Protocol
 from ccx.routing.globs import glob_matches
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import cache
 
+from ccx.analysis.board import Board
 from ccx.analysis.boxes import Models
 from ccx.analysis.globs import ANY, generic
 from ccx.analysis.regions import Area
-from ccx.analysis.rows import Board
 from ccx.analysis.search import Search
 from ccx.analysis.texts import matched_by, readable
 from ccx.catalog.models import models
