@@ -47,6 +47,7 @@ def share(
     metrics = telemetry.metrics
     store = RedisStore(
         _address(redis.url, folder=folder, environ=environ, commands=commands),
+        health=gateway.health,
         prefix=redis.prefix,
         ca=str(folder / redis.ca) if redis.ca is not None else None,
         timeout=redis.timeout / 1000,

@@ -129,6 +129,14 @@ class Breaker:
         if self.open_until is not None and now < self.open_until:
             self.open_until = now
 
+    def heard(self, until: float) -> None:
+        """Somebody else has found the target failing: it is left alone here too, for as long."""
+        if self.open_until is None:
+            self._begin(until)
+            self._closed_at = None
+        else:
+            self.open_until = max(until, self.open_until)
+
     def ramp(self, now: float) -> float:
         """The share of its usual load that the target should have: below 1 for one window after it came back."""
         if self._closed_at is None:

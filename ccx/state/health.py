@@ -213,6 +213,32 @@ class Health:
             if target.channel == channel and target.protocol == protocol:
                 breaker.half_open(now)
 
+    def heard_open(self, target: TargetId, until: float) -> None:
+        """Another replica's breaker has opened: this one's opens too, for as long, whatever it has seen itself."""
+        care = self._care.get(target.channel)
+        if care is None or care.breaker is None:
+            return
+        breaker = self._breakers.get(target)
+        if breaker is None:
+            breaker = self._breakers[target] = Breaker(care.breaker)
+        breaker.heard(until)
+        self._ill.add(target.channel)
+
+    def heard_closed(self, target: TargetId, now: float) -> None:
+        """Another replica's probe has found a target well again: this one's breaker lets probes through."""
+        breaker = self._breakers.get(target)
+        if breaker is not None:
+            breaker.half_open(now)
+
+    def heard_cooling(self, channel: str, key: str | None, *, cause: Cause, until: float) -> None:
+        """A key was refused at another replica: it is left alone here too, for as long."""
+        if channel not in self._care:
+            return
+        before = self._cooling.get((channel, key))
+        if before is None or before.until < until:
+            self._cooling[channel, key] = _Cooling(until, cause, before.times if before is not None else 0)
+        self._ill.add(channel)
+
     def knows(self, channel: str) -> bool:
         """Whether a table names this channel."""
         return channel in self._care

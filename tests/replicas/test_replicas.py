@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from ccx.state.health import Override
 from ccx.state.meters import Charge, Held, Taken
+from tests.gateway import running
 from tests.redis_server import PROGRAM, WHY_NOT, RedisServer, redis_server
 from tests.replicas.proxy import network
-from tests.replicas.replica import many, post, replicas, spec, until
+from tests.replicas.replica import KEY, many, post, replicas, spec, until
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason=WHY_NOT)
 
@@ -135,3 +137,35 @@ async def test_a_gateway_starts_without_redis(tmp_path: Path) -> None:
     text = spec("redis://127.0.0.1:1", limits="{requests: 3/h}")
     async with replicas(text, tmp_path, count=1) as (one,):
         assert (await many([one], 5))[0] == {200: 3, 429: 2}
+
+
+async def test_an_order_to_one_is_an_order_to_all(redis: RedisServer, tmp_path: Path) -> None:
+    async with replicas(spec(redis.url, limits="{requests: 900/h}"), tmp_path, count=2) as (one, other):
+        ends = asyncio.get_running_loop().time() + 60
+        one.gateway.health.order("main", Override("drain", ends))
+        await until(lambda: not other.gateway.health.well("main"))
+        assert (await post(other))[0] == 503
+        one.gateway.health.order("main", None)
+        await until(lambda: other.gateway.health.well("main"))
+        assert (await post(other))[0] == 200
+
+
+async def test_a_conversation_goes_on_at_another_replica(redis: RedisServer, tmp_path: Path) -> None:
+    plain = spec(redis.url, limits="{requests: 900/h}")
+    async with (
+        running("{version: ccx/v1, channels: {main: {provider: demo}}}", tmp_path) as demo,
+        replicas(
+            plain.replace("{provider: demo}", f"{{protocol: chat, base_url: '{demo.url}/v1', keys: none}}"),
+            tmp_path,
+            count=2,
+        ) as (one, other),
+    ):
+        key = {"authorization": f"Bearer {KEY}"}
+        first = (await one.client.post("/v1/responses", json={"model": "m", "input": "Hello"}, headers=key)).json()
+        more = {"model": "m", "input": "And?", "previous_response_id": first["id"]}
+        second = await other.client.post("/v1/responses", json=more, headers=key)
+        assert second.status_code == 200, second.text
+        assert (await one.client.get(f"/v1/responses/{second.json()['id']}", headers=key)).status_code == 200
+        gone = await other.client.delete(f"/v1/responses/{first['id']}", headers=key)
+        assert gone.status_code == 200
+        assert (await one.client.get(f"/v1/responses/{first['id']}", headers=key)).status_code == 404

@@ -1,4 +1,4 @@
-"""All that replicas share through one Redis: limits and budgets, and who is there.
+"""All that replicas share through one Redis: limits and budgets, responses, how targets fare, and who is there.
 
 Law: nothing here is waited for longer than the declared timeout, and nothing at all while Redis is away. Every replica
 says once a second that it is alive, so that each knows by how many to divide should Redis go away.
@@ -14,7 +14,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from ccx.state.failsafe import FailsafeMeters
+from ccx.state.health import Health
 from ccx.state.link import Changed, Link, Observe, UnreachableError
+from ccx.state.redis.health import SharedHealth
 from ccx.state.redis.keys import Keys
 from ccx.state.redis.meters import LEASE, RedisMeters
 from ccx.state.redis.responses import FailsafeResponses, RedisResponses
@@ -39,6 +41,7 @@ class RedisStore:
         self,
         url: Callable[[], Awaitable[str]],
         *,
+        health: Health | None = None,
         prefix: str = "ccx",
         ca: str | None = None,
         timeout: float = 0.25,
@@ -54,6 +57,7 @@ class RedisStore:
         self.link: Link[tuple[Word, ...], Reply] = Link(self._wire, timeout=timeout, connect=CONNECT, observe=observe)
         self._meters = RedisMeters(self.link, keys, lease=LEASE)
         self.meters = FailsafeMeters(self._meters, closed=closed)
+        self._health = SharedHealth(self.link, keys, health, name=self.name) if health is not None else None
         # What is large goes its own way: a conversation of megabytes must not hold up a limit.
         self._content: Link[tuple[Word, ...], Reply] = Link(
             RedisWire(url, ca=ca), timeout=max(CONTENT, 4 * timeout), connect=CONNECT
@@ -107,6 +111,8 @@ class RedisStore:
                 if loop.time() - renewed >= LEASE / 3:
                     renewed = loop.time()
                     self._meters.renew(time.time())
+                if self._health is not None:
+                    await self._health.round(now=loop.time(), unix=time.time())
             except UnreachableError:
                 continue
 
