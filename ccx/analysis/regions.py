@@ -120,7 +120,7 @@ class Cover:
         for box, value in paths:
             search.meter.step()
             found = self.found.setdefault(value, Found())
-            area = next((a for a in found.areas if a.has_model(model) and _inside(box, a.box)), None)
+            area = next((a for a in found.areas if _inside(box, a.box) and a.has_model(model)), None)
             if area is None:
                 if len(found.areas) >= self._cap:
                     found.more += 1

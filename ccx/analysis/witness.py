@@ -33,9 +33,16 @@ class Namer:
     def __init__(self, patterns: Iterable[str]) -> None:
         self._patterns = tuple(sorted(set(patterns)))
         self._known: dict[int, str] | None = None
+        self._named: dict[str, str] = {}
 
     def model(self, piece: str) -> str:
         """A model of the glob that no pattern tells from its generic text."""
+        found = self._named.get(piece)
+        if found is None:
+            found = self._named[piece] = self._model(piece)
+        return found
+
+    def _model(self, piece: str) -> str:
         text = generic(piece)
         if ANY not in text:
             return text
