@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ccx.runtime.attempt import Failure
 from ccx.runtime.outbound import Prepared
 from ccx.runtime.trial import Trial
 
 
-@dataclass(frozen=True, slots=True)
-class Runner:
+class Runner(NamedTuple):
     """A trial that takes part, and what it asks."""
 
     trial: Trial

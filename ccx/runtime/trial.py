@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from ccx.errors import ClientError, UpstreamError
 from ccx.runtime.answers import Sender
@@ -34,9 +33,8 @@ from ccx.upstream.reply import Timeouts
 CANCELLED: Final = "cancelled"
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What all trials of one request share."""
+class Surroundings(NamedTuple):
+    """What all trials of one request share. A tuple, since one is made for each request."""
 
     request: Request
     outbound: Outbound
