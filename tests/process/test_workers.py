@@ -133,3 +133,39 @@ def test_what_cannot_start_is_not_tried_for_ever(tmp_path: Path) -> None:
     code, said = refused(written(tmp_path, spec), "--workers", "2")
     assert code == 1
     assert "NOT_SET" in said
+
+
+def overrides(ccx: Serving, count: int) -> dict[int, str | None]:
+    """The order for the channel that each of so many processes obeys."""
+    found: dict[int, str | None] = {}
+
+    def all_seen() -> bool:
+        said = fresh(ccx, "/status").json()
+        override = said["channels"]["demo"]["override"]
+        found[said["pid"]] = override["order"] if override is not None else None
+        return len(found) == count
+
+    until(all_seen, f"{count} processes answer")
+    return found
+
+
+def ordered(ccx: Serving, order: str) -> None:
+    with httpx.Client(base_url=ccx.client.base_url, trust_env=False) as client:
+        said = client.post(f"/admin/channels/demo/{order}", json={"for": "1h", "reason": "a test"})
+        assert said.status_code == 200, said.text
+
+
+def test_an_order_is_obeyed_by_all_workers_and_by_those_that_come_later(tmp_path: Path) -> None:
+    with serving(written(tmp_path, DEMO), "--workers", "2") as ccx:
+        ccx.event("started", count=2)
+        pids(ccx, 2)
+        ordered(ccx, "drain")
+        until(lambda: set(overrides(ccx, 2).values()) == {"drain"}, "both have drained it")
+        assert ccx.client.post("/v1/messages", json=SLOW | {"model": "m"}).status_code == 503
+        until(lambda: 'ccx_channel_override{channel="demo",order="drain"} 1' in fresh(ccx, "/metrics").text, "a metric")
+        os.kill(next(iter(overrides(ccx, 2))), signal.SIGKILL)
+        ccx.event("started", count=3)
+        until(lambda: list(overrides(ccx, 2).values()) == ["drain", "drain"], "the new one obeys too")
+        ordered(ccx, "resume")
+        until(lambda: set(overrides(ccx, 2).values()) == {None}, "both have resumed")
+    assert len(ccx.events("channel_ordered")) == 2
