@@ -7,13 +7,16 @@ import shutil
 import socket
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from ccx.cli.approvals import Approvals
+from ccx.cli.coordinating import coordinating
 from ccx.cli.serving import Start, Worker, run
 from ccx.cli.sharing import require_client
 from ccx.cli.supervisor import supervise
@@ -22,6 +25,7 @@ from ccx.routing.table import RoutingTable
 from ccx.runtime.admission import is_loopback
 from ccx.runtime.commands import SecretCommands
 from ccx.runtime.lastgood import LastGood, default_folder
+from ccx.runtime.ledger import Ledger
 from ccx.runtime.live import PrepareError, prepare
 from ccx.runtime.loading import Loader, restore
 from ccx.runtime.reload import Candidate
@@ -95,11 +99,14 @@ def serve(
         listener = socket.socket(fileno=int(worker.split(":")[1]))
     else:
         listener = bind(*address(listen, table), table=table)
+    ledger = Ledger(state_dir or default_folder(os.environ), path.absolute())
     if workers > 1 and me is None:
         arguments = _same(path, log=log, state_dir=state_dir, require_valid=require_valid, require_plan=require_plan)
         drain = table.server.drain / 1000
-        raise typer.Exit(supervise(arguments, listener, workers=workers, drain=drain))
-    run(Start(live, candidate, last_good, loader, kept, log, me, approvals, commands), listener)
+        beside = partial(coordinating, workers=workers, ledger=ledger) if table.redis is None else nullcontext
+        raise typer.Exit(supervise(arguments, listener, workers=workers, drain=drain, beside=beside))
+    mine = ledger if me is None else None
+    run(Start(live, candidate, last_good, loader, kept, log, me, approvals, commands, mine), listener)
 
 
 def address(listen: str | None, table: RoutingTable) -> tuple[str, int]:

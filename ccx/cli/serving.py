@@ -25,6 +25,7 @@ from ccx.admin.api import connections, routes
 from ccx.admin.channels import measure
 from ccx.catalog.models import models as catalogued
 from ccx.cli.approvals import Approvals
+from ccx.cli.coordinating import SOCKET, kept_sums
 from ccx.cli.server import Server
 from ccx.cli.sharing import share
 from ccx.cli.supervisor import say_drain
@@ -37,6 +38,7 @@ from ccx.runtime.commands import SecretCommands
 from ccx.runtime.gateway import Gateway
 from ccx.runtime.http import BoundedProtocol
 from ccx.runtime.lastgood import Kept, LastGood
+from ccx.runtime.ledger import Ledger
 from ccx.runtime.live import Live
 from ccx.runtime.loading import Loader
 from ccx.runtime.models import names
@@ -78,6 +80,7 @@ class Start:
     worker: Worker | None
     approvals: Approvals | None = None
     commands: SecretCommands | None = None
+    ledger: Ledger | None = None
 
 
 def run(start: Start, listener: socket.socket) -> None:
@@ -117,7 +120,9 @@ async def _serve(start: Start, listener: socket.socket) -> None:
         environ=os.environ,
         commands=start.commands or SecretCommands(environ=os.environ, folder=start.loader.folder),
         telemetry=telemetry,
+        socket=start.worker.metrics / SOCKET if start.worker is not None else None,
     )
+    keeping = kept_sums(gateway.meters, start.ledger, warn=lambda why: telemetry.log_event("warning", what=why))
     reconciler = Reconciler(
         gateway,
         folder=start.loader.folder,
@@ -158,7 +163,7 @@ async def _serve(start: Start, listener: socket.socket) -> None:
             tell_others=lambda: _tell_others(start.worker),
             orders=orders,
         ),
-        background=[reconciler.run, telemetry.run, Prober(gateway, note=_probes(telemetry)).run],
+        background=[reconciler.run, telemetry.run, Prober(gateway, note=_probes(telemetry)).run, *keeping],
         on_stop=stopped,
     )
     server = Server(

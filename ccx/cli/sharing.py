@@ -13,6 +13,7 @@ from ccx.runtime.commands import SecretCommands
 from ccx.runtime.gateway import Gateway
 from ccx.secrets import SecretRef, read_file, resolve
 from ccx.state.link import WireError
+from ccx.state.workers.meters import WorkersState
 from ccx.telemetry.hub import Telemetry
 
 
@@ -31,10 +32,14 @@ def share(
     environ: Mapping[str, str],
     commands: SecretCommands,
     telemetry: Telemetry,
+    socket: Path | None = None,
 ) -> None:
-    """Have a gateway share its state as its table says; nothing where that is in memory."""
+    """Have a gateway share its state as its table says: in Redis, or with the other workers of its port, whose parent
+    answers at `socket`. Nothing for a process alone."""
     redis = gateway.live.table.redis
     if redis is None:
+        if socket is not None:
+            _share_with_workers(gateway, socket, telemetry)
         return
     from ccx.state.redis.store import RedisStore  # noqa: PLC0415 - an extra: most run without it
 
@@ -62,6 +67,23 @@ def share(
     def read() -> None:
         record = store.link.record
         metrics.set_state("redis", up=record.up, replicas=store.meters.sharing, errors=record.errors)
+
+    metrics.registry.on_read(read)
+
+
+def _share_with_workers(gateway: Gateway, socket: Path, telemetry: Telemetry) -> None:
+    def changed(up: bool, why: str) -> None:
+        if not up:
+            telemetry.log_event("state_lost", store="workers", why=why, mode=state.meters.mode)
+
+    metrics = telemetry.metrics
+    state = WorkersState(socket, observe=metrics.state_seconds.labelled("workers").observe, changed=changed)
+    gateway.meters = state.meters
+    gateway.shared = state
+
+    def read() -> None:
+        record = state.link.record
+        metrics.set_state("workers", up=record.up, replicas=state.meters.sharing, errors=record.errors)
 
     metrics.registry.on_read(read)
 

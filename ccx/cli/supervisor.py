@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ccx.cli.server import STOP_SIGNALS
@@ -30,18 +30,27 @@ _DRAIN = ".drain"
 _GRACE = 5.0  # seconds beyond the drain time until a worker that hangs is killed
 
 
-def supervise(arguments: Sequence[str], listener: socket.socket, *, workers: int, drain: float) -> int:
+def supervise(
+    arguments: Sequence[str],
+    listener: socket.socket,
+    *,
+    workers: int,
+    drain: float,
+    beside: Callable[[Path], contextlib.AbstractContextManager[object]] = contextlib.nullcontext,
+) -> int:
     """Run `workers` processes of `ccx serve` with these arguments until told to stop.
 
-    `drain` is seconds that workers get to finish, unless they say that their table gives them more. Returns an exit
-    code: that of a worker that could not even start.
+    `drain` is seconds that workers get to finish, unless they say that their table gives them more. `beside` is entered
+    with the folder that workers know, for as long as any may run. Returns an exit code: that of a worker that could not
+    even start.
     """
     with tempfile.TemporaryDirectory(prefix="ccx-workers-") as folder:
         pool = _Pool(list(arguments), listener, Path(folder), workers=workers)
         signal.signal(signal.SIGHUP, lambda *_: pool.signal(signal.SIGHUP))
         for sig in STOP_SIGNALS:
             signal.signal(sig, lambda *_: pool.stop())
-        return pool.run(drain=drain)
+        with beside(Path(folder)):
+            return pool.run(drain=drain)
 
 
 class _Pool:

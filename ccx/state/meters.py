@@ -104,12 +104,14 @@ class Meters(Protocol):
 
 @dataclass(slots=True)
 class _Level:
-    """`used` of a rate falls with time, of a sum and of what is held it does not. `seconds_each` is a rate's."""
+    """`used` of a rate falls with time, of a sum and of what is held it does not. `seconds_each` is a rate's; what
+    is `lasting` is a sum."""
 
     used: float
     at: float
     ends: float | None = None
     seconds_each: float = 0.0
+    lasting: bool = False
 
 
 class MemoryMeters:
@@ -164,6 +166,17 @@ class MemoryMeters:
         """See `Meters`."""
         return tuple(Use(meter, self._used(meter, now)) for meter in meters)
 
+    def sums(self) -> dict[str, tuple[int, float | None]]:
+        """What is used of each sum, and when it ends: what has to outlive the process."""
+        kept = self._levels.items()
+        return {id_: (int(level.used), level.ends) for id_, level in kept if level.lasting and level.used > 0}
+
+    def restore(self, sums: Mapping[str, tuple[int, float | None]], *, now: float) -> None:
+        """Begin with what an earlier process had used of sums."""
+        for id_, (used, ends) in sums.items():
+            if ends is None or ends > now:
+                self._levels[id_] = _Level(float(used), now, ends, lasting=True)
+
     def sweep(self, now: float) -> None:
         """Forget meters that are as good as new."""
         for id_, level in tuple(self._levels.items()):
@@ -199,7 +212,8 @@ class MemoryMeters:
         level = self._levels.get(meter.id)
         if level is None:
             each = meter.seconds / meter.capacity if isinstance(meter, Rate) else 0.0
-            level = _Level(0.0, now, meter.ends if isinstance(meter, Sum) else None, each)
+            ends = meter.ends if isinstance(meter, Sum) else None
+            level = _Level(0.0, now, ends, each, isinstance(meter, Sum))
             self._levels[meter.id] = level
         return level
 
