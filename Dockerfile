@@ -16,7 +16,7 @@ WORKDIR /src
 RUN python -m venv /opt/ccx
 COPY pyproject.toml README.md LICENSE ./
 COPY ccx ccx
-RUN /opt/ccx/bin/pip install --no-cache-dir --disable-pip-version-check '.[http2,zstd]' \
+RUN /opt/ccx/bin/pip install --no-cache-dir --disable-pip-version-check '.[http2,redis,zstd]' \
     && /opt/ccx/bin/pip uninstall --yes pip
 
 FROM python:3.13-slim
