@@ -19,7 +19,7 @@ from ccx.protocols.names import Protocol
 from ccx.routing.decide import Decider
 from ccx.routing.facts import Facts
 from ccx.routing.prices import PriceList
-from ccx.routing.table import Channel, Client, Pairs, RoutingTable
+from ccx.routing.table import Channel, Client, Limits, Pairs, RoutingTable
 from ccx.runtime.metering import Metering, metering
 from ccx.secrets import SecretRef, fingerprint, read_file, resolve
 from ccx.upstream.credentials import auth_headers
@@ -79,6 +79,7 @@ class Live:
     decider: Decider
     prices: PriceList
     metering: Metering
+    estimates: bool  # whether anything goes by how long answers are, and what of prompts is cached
     upstreams: Mapping[str, Upstream]
     clients: Mapping[bytes, Client]
     admin_key: bytes | None
@@ -142,6 +143,7 @@ def prepare(
         decider=Decider(table),
         prices=PriceList(table),
         metering=metering(table, {u.channel.name: tuple(k.fingerprint for k in u.keys) for u in upstreams.values()}),
+        estimates=estimates(table),
         upstreams=upstreams,
         clients={bytes.fromhex(key): client for client in table.clients for key in client.keys},
         admin_key=hashlib.sha256(admin.encode()).digest() if admin is not None else None,
@@ -149,6 +151,17 @@ def prepare(
     )
     _self_check(live)
     return live
+
+
+def estimates(table: RoutingTable) -> bool:
+    """Whether a table balances by cost or limits anything."""
+    tiers = (tier for route in table.routes for tier in route.tiers)
+    limited = (*table.clients, *table.channels, *(key for channel in table.channels for key in channel.keys))
+    return (
+        any(tier.balance == "least_cost" for tier in tiers)
+        or any(one.limits != Limits() for one in limited)
+        or any(client.budgets for client in table.clients)
+    )
 
 
 def _upstream(

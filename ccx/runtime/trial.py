@@ -109,11 +109,12 @@ class Trial:
             self._outcome = failure = classify_exception(error)
             return Failure(failure, str(error), status=None)
         finally:
-            if exchange.input_tokens is not None:
-                name = self.move.choice.channel.name
-                around.state.prompted(name, exchange.input_tokens, exchange.cache_read_tokens or 0)
-            if exchange.output_tokens is not None:
-                around.state.answered(exchange.client or "", exchange.output_tokens)
+            if around.request.live.estimates:
+                if exchange.input_tokens is not None:
+                    name = self.move.choice.channel.name
+                    around.state.prompted(name, exchange.input_tokens, exchange.cache_read_tokens or 0)
+                if exchange.output_tokens is not None:
+                    around.state.answered(exchange.client or "", exchange.output_tokens)
             self._end()
 
     def outpaced(self) -> None:

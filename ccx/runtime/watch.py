@@ -43,14 +43,15 @@ class _Record:
     firsts: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES))
 
     def add(self, bucket: int, *, failed: bool, first: float | None) -> None:
+        if bucket not in self.requests:
+            for gone in [each for each in self.requests if each <= bucket - BUCKETS]:
+                del self.requests[gone]
+                self.errors.pop(gone, None)
         self.requests[bucket] = self.requests.get(bucket, 0) + 1
         if failed:
             self.errors[bucket] = self.errors.get(bucket, 0) + 1
         elif first is not None:
             self.firsts.append(first)
-        for gone in [each for each in self.requests if each <= bucket - BUCKETS]:
-            del self.requests[gone]
-            self.errors.pop(gone, None)
 
     @property
     def totals(self) -> tuple[int, int]:
