@@ -156,10 +156,11 @@ def prepare(
 def estimates(table: RoutingTable) -> bool:
     """Whether a table balances by cost or limits anything."""
     tiers = (tier for route in table.routes for tier in route.tiers)
-    limited = (*table.clients, *table.channels, *(key for channel in table.channels for key in channel.keys))
+    limits = [client.limits for client in table.clients] + [channel.limits for channel in table.channels]
+    limits += [key.limits for channel in table.channels for key in channel.keys]
     return (
         any(tier.balance == "least_cost" for tier in tiers)
-        or any(one.limits != Limits() for one in limited)
+        or any(one != Limits() for one in limits)
         or any(client.budgets for client in table.clients)
     )
 
