@@ -143,7 +143,13 @@ class _Comparison:
                 here = f"{path}.{name}" if path else name
                 yield Break(here, "FIELD_REQUIRED", "the field was optional, or not there, and must be written")
         free = old.get("additionalProperties", True)
-        if free is False or "additionalProperties" not in new:
+        if free is False:
+            return
+        for name in after.keys() - before.keys():
+            # Any value could stand under this name before, or any of one kind.
+            here = f"{path}.{name}" if path else name
+            yield from self.compare(free if isinstance(free, Mapping) else _ANYTHING, after[name], here)
+        if "additionalProperties" not in new:
             return
         if others is False:
             yield Break(path, "TYPE_NARROWED", "other names than those listed are not legal any more")
