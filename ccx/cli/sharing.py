@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ccx.errors import SecretError, UsageError
 from ccx.routing.table import RoutingTable
+from ccx.runtime.caching import Caching
 from ccx.runtime.commands import SecretCommands
 from ccx.runtime.gateway import Gateway
 from ccx.secrets import SecretRef, read_file, resolve
@@ -62,6 +63,8 @@ def share(
     )
     gateway.meters = store.meters
     gateway.responses = store.responses
+    gateway.caching = Caching(store.answers)
+    gateway.caching.configure(gateway.live.table)
     gateway.shared = store
 
     def read() -> None:

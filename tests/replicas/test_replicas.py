@@ -45,7 +45,6 @@ async def test_a_replica_that_dies_takes_no_request_of_others_along(
 ) -> None:
     monkeypatch.setattr("ccx.state.redis.store.LEASE", 0.4)
     monkeypatch.setattr("ccx.state.redis.store.GONE_AFTER", 1.2)
-    monkeypatch.setattr("ccx.state.redis.store.BEAT_EVERY", 0.1)
     async with replicas(spec(redis.url, limits="{concurrency: 8, requests: 1000/h}"), tmp_path) as them:
         dead, *alive = them
         place = Held("somebody's/concurrency", 2)
@@ -169,3 +168,21 @@ async def test_a_conversation_goes_on_at_another_replica(redis: RedisServer, tmp
         gone = await other.client.delete(f"/v1/responses/{first['id']}", headers=key)
         assert gone.status_code == 200
         assert (await one.client.get(f"/v1/responses/{first['id']}", headers=key)).status_code == 404
+
+
+async def test_what_one_was_answered_another_gives(redis: RedisServer, tmp_path: Path) -> None:
+    text = (
+        spec(redis.url, limits="{requests: 900/h}")
+        + "    routes: [{name: r, to: [main], cache: {ttl: 5m, when: any}}]\n"
+    )
+    async with replicas(text, tmp_path, count=2) as (one, other):
+        assert (await post(one))[0] == 200
+        for _ in range(100):
+            if (await one.client.get("/admin/cache")).json()["entries"]:
+                break
+            await asyncio.sleep(0.01)
+        assert (await post(other))[0] == 200
+        assert (await other.exchange()).cache == "hit"
+        assert (await other.client.delete("/admin/cache")).json() == {"cleared": 1}
+        assert (await post(one))[0] == 200
+        assert (await one.exchange(2)).cache == "miss"

@@ -1,4 +1,4 @@
-"""All that replicas share through one Redis: limits and budgets, responses, how targets fare, and who is there.
+"""All that replicas share through one Redis: limits, responses, kept answers, how targets fare, and who is there.
 
 Law: nothing here is waited for longer than the declared timeout, and nothing at all while Redis is away. Every replica
 says once a second that it is alive, so that each knows by how many to divide should Redis go away.
@@ -16,6 +16,7 @@ from typing import Any, Final
 from ccx.state.failsafe import FailsafeMeters
 from ccx.state.health import Health
 from ccx.state.link import Changed, Link, Observe, UnreachableError
+from ccx.state.redis.cache import RedisAnswers
 from ccx.state.redis.health import SharedHealth
 from ccx.state.redis.keys import Keys
 from ccx.state.redis.meters import LEASE, RedisMeters
@@ -27,8 +28,8 @@ GONE_AFTER: Final = 5.0
 """Seconds without a word after which a replica no longer counts."""
 CONNECT: Final = 1.0
 """Seconds to connect, scripts and all."""
-CONTENT: Final = 2.0
-"""Seconds that the content of responses may take at least."""
+CONTENT: Final = 4
+"""So many times longer the content of responses and kept answers may take."""
 GOODBYE: Final = 1.0
 """Seconds at the end to bring out what is not sent yet."""
 
@@ -60,9 +61,10 @@ class RedisStore:
         self._health = SharedHealth(self.link, keys, health, name=self.name) if health is not None else None
         # What is large goes its own way: a conversation of megabytes must not hold up a limit.
         self._content: Link[tuple[Word, ...], Reply] = Link(
-            RedisWire(url, ca=ca), timeout=max(CONTENT, 4 * timeout), connect=CONNECT
+            RedisWire(url, ca=ca), timeout=CONTENT * timeout, connect=CONNECT
         )
         self.responses = FailsafeResponses(RedisResponses(self._content, keys), closed=closed)
+        self.answers = RedisAnswers(self._content, keys)
         self.link.changed.append(self._changes)
         if changed is not None:
             self.link.changed.append(changed)

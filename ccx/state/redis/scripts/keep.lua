@@ -41,8 +41,9 @@ while redis.call('ZCARD', index) > tonumber(ARGV[3]) or tonumber(redis.call('GET
     break
   end
   forget(oldest)
+  redis.call('INCR', total .. ':evicted')
 end
-for _, key in ipairs({index, sizes, total}) do
+for _, key in ipairs({index, sizes, total, total .. ':evicted'}) do
   redis.call('EXPIRE', key, math.ceil(seconds) * 2)
 end
 return missing
