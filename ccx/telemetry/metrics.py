@@ -143,7 +143,7 @@ class Metrics:
         )
         self.state_errors = registry.counter(
             "ccx_state_errors_total",
-            "Failures of the store of shared state, by kind: timeout, lost, refused, url.",
+            "Failures of the store of shared state, by kind: timeout, lost, refused, url, internal.",
             labels=("store", "kind"),
         )
         self.state_replicas = registry.gauge(

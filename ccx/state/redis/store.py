@@ -117,6 +117,8 @@ class RedisStore:
                     await self._health.round(now=loop.time(), unix=time.time())
             except UnreachableError:
                 continue
+            except Exception:  # noqa: BLE001 - whatever another version has told of targets, limits go on
+                self.link.record.errors["internal"] = self.link.record.errors.get("internal", 0) + 1
 
     def _changes(self, up: bool, why: str) -> None:
         if up:
