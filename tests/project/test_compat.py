@@ -171,3 +171,11 @@ def test_without_breaks_whatever_was_legal_is(old: Any, new: Any, tried: list[An
     before, after = Draft7Validator(old), Draft7Validator(new)
     for value in tried:
         assert not before.is_valid(value) or after.is_valid(value), value
+
+
+def test_a_name_that_could_hold_anything_is_not_narrowed() -> None:
+    old = {"type": "object", "properties": {}}
+    new = {"type": "object", "properties": {"p": {"type": "array"}}}
+    assert [(found.rule, found.path) for found in breaking(old, new)] == [("TYPE_NARROWED", "p")]
+    closed = {**old, "additionalProperties": False}
+    assert breaking(closed, {**new, "additionalProperties": False}) == ()
