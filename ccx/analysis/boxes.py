@@ -30,6 +30,11 @@ class Models:
         """Whether nothing is in it."""
         return not self.none and not self.terms
 
+    @property
+    def in_order(self) -> list[ModelTerm]:
+        """The terms in an order that no process changes: what is found first must be the same in all of them."""
+        return sorted(self.terms, key=_spelling) if len(self.terms) > 1 else list(self.terms)
+
     def joined(self, other: Models) -> Models:
         """What is in either. A term within another is dropped."""
         return Models(self.none or other.none, _widest(self.terms | other.terms))
@@ -46,6 +51,12 @@ class Models:
 
 ANY_MODEL = Models(True, frozenset({(frozenset(), frozenset())}))
 NO_MODEL = Models(False, frozenset())
+
+
+def _spelling(term: ModelTerm) -> tuple[list[str], list[str]]:
+    # After a channel's name people write a slash; the comma, which does the same, goes behind everything.
+    inside, outside = (sorted(pattern.replace(",", "~") for pattern in patterns) for patterns in term)
+    return inside, outside
 
 
 def _term(inside: frozenset[str], outside: frozenset[str]) -> ModelTerm | None:

@@ -52,7 +52,7 @@ def models_to_ask(search: Search) -> list[str]:
 def in_turn(search: Search) -> Iterator[str]:
     """The same globs, beginning with the likeliest: what each deciding row asks for, by itself."""
     first: set[str] = set()
-    for bound, _ in search.models.terms:
+    for bound, _ in search.models.in_order:
         for inside in _by_inside(search, search.deciding):
             for piece in pieces_of(widest_inside(inside | bound)):
                 if piece not in first:
@@ -90,7 +90,7 @@ def _outside(search: Search) -> list[str]:
 
 def _cases(search: Search) -> dict[frozenset[str], Groups]:
     """What rows may decide together: their inside patterns, with the groups that their outcomes hang on."""
-    bounds = [inside for inside, _ in search.models.terms]
+    bounds = [inside for inside, _ in search.models.in_order]
     found: dict[frozenset[str], Groups] = {}
     if search.essential is None:
         for bound in bounds:
@@ -115,7 +115,7 @@ def _by_inside(search: Search, rows: int) -> dict[frozenset[str], Groups]:
     for bit in bits_of(rows):
         side, row = board.rows[bit]
         groups = frozenset(board.sides[side].choices(row.rule)) if search.labelled else frozenset()
-        for inside, _ in row.box.models.terms:
+        for inside, _ in row.box.models.in_order:
             _add(found, inside, groups)
     return found
 
