@@ -38,23 +38,23 @@ def anthropic_usage(*reports: object) -> Usage:
 
     Reports are cumulative, and some vendors send zeros where they do not know yet, so the largest of each holds.
     """
-    largest: dict[str, int] = {}
+    fresh = output = read = written = thinking = None
     for report in reports:
-        for key in ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"):
-            count = _count(report, key)
-            if count is not None and count >= largest.get(key, 0):
-                largest[key] = count
-        thinking = _count(_inner(report, "output_tokens_details"), "thinking_tokens")
-        if thinking is not None and thinking >= largest.get("thinking", 0):
-            largest["thinking"] = thinking
-    read, written = largest.get("cache_read_input_tokens"), largest.get("cache_creation_input_tokens")
-    fresh = largest.get("input_tokens")
+        if not isinstance(report, dict):
+            continue
+        fresh = _larger(fresh, report.get("input_tokens"))
+        output = _larger(output, report.get("output_tokens"))
+        read = _larger(read, report.get("cache_read_input_tokens"))
+        written = _larger(written, report.get("cache_creation_input_tokens"))
+        details = report.get("output_tokens_details")
+        if isinstance(details, dict):
+            thinking = _larger(thinking, details.get("thinking_tokens"))
     return Usage(
         None if fresh is None else fresh + (read or 0) + (written or 0),
-        largest.get("output_tokens"),
+        output,
         read,
         written,
-        largest.get("thinking"),
+        thinking,
     )
 
 
@@ -106,12 +106,24 @@ def _inner(report: object, key: str) -> object:
 
 
 def _count(report: object, key: str) -> int | None:
-    value = _inner(report, key)
+    return _larger(None, _inner(report, key))
+
+
+def _larger(known: int | None, value: object) -> int | None:
+    """The larger of a count and of one that a provider sent, which may be anything."""
+    if type(value) is not int:
+        value = _number(value)
+    if value is None or value < 0:
+        return known
+    return value if known is None or value > known else known
+
+
+def _number(value: object) -> int | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return value if isinstance(value, int) and value >= 0 else None
+        return int(value)
+    return value if isinstance(value, int) else None
 
 
 def _first(*counts: int | None) -> int | None:

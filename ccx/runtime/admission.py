@@ -20,6 +20,7 @@ from urllib.parse import parse_qsl
 
 from ccx.errors import ClientError
 from ccx.routing.table import Client, Server
+from ccx.runtime.begun import Begun
 from ccx.runtime.live import Live
 from ccx.upstream.reply import Header
 
@@ -215,9 +216,13 @@ async def read_body(receive: Receive, inbound: Inbound, server: Server) -> bytes
         if b"expect" not in inbound.read:
             await _drain(receive)
         raise _too_large(server.max_body)
+    reading = Begun(_receive_all(receive, limit=server.max_body))
     try:
-        async with asyncio.timeout(server.body_timeout / 1000):
-            body = await _receive_all(receive, limit=server.max_body)
+        if reading.done:
+            body = reading.result
+        else:
+            async with asyncio.timeout(server.body_timeout / 1000):
+                body = await reading
     except TimeoutError:
         message = f"The body did not arrive within {server.body_timeout / 1000:g} s (server.body_timeout)."
         raise ClientError(408, "timeout", message, headers=CLOSE) from None

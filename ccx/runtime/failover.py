@@ -99,7 +99,7 @@ async def serve_from_upstreams(
         started=now(),
         may_retry=lambda choice: retries.grant(choice.channel.name, budget, now()),
     )
-    around = Surroundings(request, outbound, selector, state, health, limiter, sender)
+    around = Surroundings(request, outbound, selector, state, health, limiter, sender, now)
     return await _Attempts(around, route, schedule, retries).made()
 
 
@@ -120,7 +120,7 @@ class _Attempts:
 
     async def made(self) -> list[Failure]:
         """See `serve_from_upstreams`."""
-        schedule, now = self._schedule, asyncio.get_running_loop().time
+        schedule, now = self._schedule, self._around.clock
         move = schedule.first()
         while move is not None:
             runner = await self._ready(move)
@@ -177,13 +177,13 @@ class _Attempts:
         name = choice.channel.name
         if name not in self._asked:
             self._asked.append(name)
-            self._retries.asked(name, asyncio.get_running_loop().time())
+            self._retries.asked(name, around.clock())
         trial = Trial(around, move, taken=taken)
         return Runner(trial, prepared, lambda: trial.ask(prepared, self._timeouts(move, prepared)))
 
     def _timeouts(self, move: Move, prepared: Prepared) -> Timeouts:
         upstream = self._around.request.live.upstreams[move.choice.channel.name]
-        remaining = self._schedule.ends - asyncio.get_running_loop().time()
+        remaining = self._schedule.ends - self._around.clock()
         return _timeouts(upstream, stream=prepared.outgoing.stream, remaining=remaining)
 
     async def _served(self, runner: Runner) -> list[tuple[Move, Failure]]:
@@ -218,7 +218,7 @@ class _Attempts:
         """As `_served`, with a second target asked if the first is silent for long."""
         exchange, made, winner = self._around.request.exchange, [runner], None
         finished, served = False, False
-        self._retries.asked(hedges(self._route.name), asyncio.get_running_loop().time())
+        self._retries.asked(hedges(self._route.name), self._around.clock())
 
         async def second() -> Runner | None:
             other = await self._beside(runner, hedge)
@@ -243,7 +243,7 @@ class _Attempts:
 
     async def _beside(self, runner: Runner, hedge: Hedge) -> Runner | None:
         """A second trial, if there is another channel to ask and room in the budgets."""
-        now = asyncio.get_running_loop().time()
+        now = self._around.clock()
         self._hedged = True
         if not self._retries.grant(hedges(self._route.name), hedge.share, now, floor=HEDGES_ALWAYS):
             return None

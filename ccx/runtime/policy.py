@@ -46,12 +46,13 @@ class Edits:
 
 
 NO_EDITS = Edits({}, frozenset())
+_NO_POLICY = RequestPolicy()
 
 
 def edits(policy: RequestPolicy, protocol: Protocol, body: Body) -> Edits:
     """What a policy changes in this body. A cap that is already kept changes nothing; the system prompt comes last,
     so that it goes before or in place of one that was set."""
-    if policy == RequestPolicy():
+    if policy == _NO_POLICY:
         return NO_EDITS
     names = _NEUTRAL[protocol]
     write: dict[str, object] = {}

@@ -25,7 +25,7 @@ from ccx.runtime.answers import KINDS, Sender, receipt
 from ccx.runtime.attempt import Failure
 from ccx.runtime.convert import new_id
 from ccx.runtime.counting import counted_answer
-from ccx.runtime.departure import Departure
+from ccx.runtime.departure import Departure, Departures
 from ccx.runtime.dialogue import Dialogue, dialogue_scope
 from ccx.runtime.failover import serve_from_upstreams, tell_failure
 from ccx.runtime.gateway import Gateway
@@ -59,6 +59,7 @@ class Proxy:
         self._counter = counter
         self._emit = emit
         self._trouble = trouble
+        self._departures = Departures()
 
     async def __call__(self, live: Live, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request on `live`."""
@@ -126,7 +127,7 @@ class Proxy:
             exchange.tags = dict(client.tags)
         raw = await read_body(receive, inbound, live.table.server)
         exchange.bytes_in = len(raw)
-        departure.watch()
+        departure.watch(self._departures)
         counter = self._counter
         body = await opened(raw, inbound)
         request = understand(live, endpoint, inbound, client, body=body, exchange=exchange, counter=counter)

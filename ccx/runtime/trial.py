@@ -7,8 +7,8 @@ latest of the exchange's attempts. Nothing is chosen here.
 
 from __future__ import annotations
 
-import asyncio
 import time
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from ccx.errors import ClientError, UpstreamError
@@ -43,6 +43,7 @@ class Surroundings(NamedTuple):
     health: Health
     limiter: Limiter
     sender: Sender
+    clock: Callable[[], float]
 
 
 class Trial:
@@ -66,7 +67,7 @@ class Trial:
     async def ask(self, prepared: Prepared, timeouts: Timeouts) -> Failure | None:
         """Ask for an answer, and keep it: None. A failure is in the books when this returns it, and it may be asked
         once more."""
-        around, choice, clock = self._around, self.move.choice, asyncio.get_running_loop().time
+        around, choice, clock = self._around, self.move.choice, self._around.clock
         upstream, key, outgoing = around.request.live.upstreams[choice.channel.name], self._key, prepared.outgoing
         call = build_call(upstream, choice, key, outgoing=outgoing, timeouts=timeouts)
         self._outcome, self._status, self._begun = CANCELLED, None, time.perf_counter()
@@ -140,7 +141,7 @@ class Trial:
         around, exchange = self._around, self._around.request.exchange
         around.state.end(held.target.channel, held.target.key)
         verdict, cause = verdict_of(self._outcome)
-        around.health.leave(held, verdict, now=asyncio.get_running_loop().time(), cause=cause, wait=wait)
+        around.health.leave(held, verdict, now=around.clock(), cause=cause, wait=wait)
         done = self._record(self._outcome, self._status, time.perf_counter() - self._begun)
         exchange.attempts = (*(exchange.attempts if self._before is None else self._before), done)
         self._before = None

@@ -70,9 +70,7 @@ def understand(
             f"The client {client.name!r} may not use the model {model!r}; it may use: {client.models}.",
         )
     exchange.asked = cell = live.decider.cell(endpoint.protocol, model)
-    exchange.seen = facts = _facts(
-        cell, endpoint, inbound, client, body=body, model=model, stream=stream, counter=counter
-    )
+    exchange.seen = facts = _facts(cell, endpoint, inbound, client, body=body, exchange=exchange, counter=counter)
     return Request(live, endpoint, inbound, client, body, facts, exchange)
 
 
@@ -83,16 +81,16 @@ def _facts(
     client: Client | None,
     *,
     body: Body | Form,
-    model: str | None,
-    stream: bool,
+    exchange: Exchange,
     counter: TokenCounter,
 ) -> Facts:
     protocol, axes = endpoint.protocol, cell.axes
+    model, stream = exchange.model_asked, exchange.stream
     if not axes:
         return Facts(protocol, model, endpoint.operation, stream=stream)
     name, tags, direct = None, NOTHING, True
     if client is not None:
-        name, tags, direct = client.name, dict(client.tags), client.direct
+        name, tags, direct = client.name, exchange.tags, client.direct
     headers = _asked_headers(inbound, cell.headers) if cell.headers else NOTHING
     return Facts(
         protocol,
