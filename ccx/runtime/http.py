@@ -33,7 +33,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     _head_bytes = 0
     _head_begun = False
-    _head_timer: asyncio.TimerHandle | None = None
+    _idle = False
+    _ends: float | None = None
+    _timer: asyncio.TimerHandle | None = None
     _served: RequestResponseCycle | None = None
     _held: list[bytes]
     _held_bytes = 0
@@ -42,11 +44,14 @@ class BoundedProtocol(HttpToolsProtocol):
         """Start the clock on the first request's head."""
         super().connection_made(transport)
         self._held = []
-        self._start_clock()
+        self._limit(HEADER_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the clock, and tell the request that is being served."""
-        self._stop_clock()
+        self._ends = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         super().connection_lost(exc)
         # uvicorn tells only the request that came last, which may be one that waits for its turn.
         served = self._served
@@ -56,7 +61,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes of requests."""
-        self._unset_keepalive_if_required()
+        if self._idle:
+            self._idle, self._ends = False, None
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as offer:
@@ -64,16 +70,16 @@ class BoundedProtocol(HttpToolsProtocol):
         except httptools.HttpParserError:
             self._refuse(b"400 Bad Request")
         else:
-            if self._head_timer is None and self._served is not None and self.cycle.response_complete:
+            if self._ends is None and self._served is not None and self.cycle.response_complete:
                 # Nothing has begun: these were empty lines, which must not keep a connection for ever.
-                self._start_clock()
+                self._limit(HEADER_SECONDS)
 
     def on_message_begin(self) -> None:
         """A new head begins."""
         self._head_bytes = 0
         self._head_begun = True
-        if self._head_timer is None:
-            self._start_clock()
+        if self._ends is None:
+            self._limit(HEADER_SECONDS)
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -90,11 +96,15 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._head_bytes > MAX_HEADER_BYTES:
             self._refuse(b"431 Request Header Fields Too Large")
         elif self._head_begun:
-            super().on_header(name, value)
+            name = name.lower()
+            if name == b"expect":
+                super().on_header(name, value)
+            else:
+                self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
-        self._stop_clock()
+        self._ends = None
         self._head_begun = False
         self._take_held()
         if not self.transport.is_closing():
@@ -116,6 +126,17 @@ class BoundedProtocol(HttpToolsProtocol):
         if not self.parser.should_upgrade():
             self._hand_on()
             super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Serve the next request, or wait for it."""
+        if self.pipeline or self.transport.is_closing():
+            super().on_response_complete()
+            return
+        self.server_state.total_requests += 1
+        self.flow.resume_reading()
+        if self._ends is None:
+            self._idle = True
+            self._limit(self.timeout_keep_alive)
 
     def _take_held(self) -> list[bytes]:
         held, self._held, self._held_bytes = self._held, [], 0
@@ -148,16 +169,25 @@ class BoundedProtocol(HttpToolsProtocol):
         self.parser = httptools.HttpRequestParser(_Behind(self))
         self.data_received(b"\r\n".join(lines) + b"\r\n\r\n" + rest)
 
-    def _start_clock(self) -> None:
-        self._head_timer = self.loop.call_later(HEADER_SECONDS, self._head_too_slow)
+    def _limit(self, seconds: float) -> None:
+        """The next head must be whole, or begin, within this time. One timer looks at that now and then: to set and
+        cancel one or two for each request would cost a good part of what a short one does."""
+        self._ends = self.loop.time() + seconds
+        if self._timer is None:
+            self._timer = self.loop.call_later(min(seconds, HEADER_SECONDS), self._look)
 
-    def _stop_clock(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+    def _look(self) -> None:
+        self._timer = None
+        if self._ends is None:
+            return  # whoever sets the next limit sets a timer too
+        left = self._ends - self.loop.time()
+        if left <= 0:
+            self._too_slow()
+        else:
+            self._timer = self.loop.call_later(min(left, HEADER_SECONDS), self._look)
 
-    def _head_too_slow(self) -> None:
-        self._head_timer = None
+    def _too_slow(self) -> None:
+        self._ends = None
         if self._head_begun:
             self._refuse(b"408 Request Timeout")
         elif not self.transport.is_closing():

@@ -11,6 +11,7 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
+from ccx.runtime import http
 from ccx.runtime.http import HIGH_WATER, PIECE, BoundedProtocol
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -150,3 +151,55 @@ async def test_bodies_of_pipelined_requests_stay_apart() -> None:
         await served.settle()
         await served.settle()
         assert served.bodies() == [b"one", b"two", b"", b"three"]
+
+
+@asynccontextmanager
+async def answered(monkeypatch: pytest.MonkeyPatch, *, head: float, idle: float) -> AsyncIterator[Served]:
+    """A connection that has had an answer, with these times for a head and for being idle."""
+    monkeypatch.setattr(http, "HEADER_SECONDS", head)
+    async with serving() as served:
+        served.protocol.timeout_keep_alive = idle  # type: ignore[assignment]  # uvicorn declares whole seconds
+        served.go.set()
+        served.protocol.data_received(HEAD % 2 + b"ok")
+        await served.settle()
+        assert served.wire.written.startswith(b"HTTP/1.1 200")
+        yield served
+
+
+async def test_an_idle_connection_is_closed_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with answered(monkeypatch, head=0.01, idle=0.04) as served:
+        await asyncio.sleep(0.02)
+        assert not served.wire.closed, "a connection may be idle for longer than a head may take"
+        await asyncio.sleep(0.05)
+        assert served.wire.closed
+
+
+async def test_a_request_on_an_idle_connection_is_served_and_idle_time_begins_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with answered(monkeypatch, head=0.02, idle=0.06) as served:
+        for _ in range(3):
+            await asyncio.sleep(0.04)
+            served.protocol.data_received(HEAD % 2 + b"ok")
+            await served.settle()
+        assert not served.wire.closed
+        assert served.wire.written.count(b"HTTP/1.1 200") == 4
+        await asyncio.sleep(0.09)
+        assert served.wire.closed
+
+
+async def test_empty_lines_do_not_keep_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with answered(monkeypatch, head=0.03, idle=5.0) as served:
+        for _ in range(20):
+            served.protocol.data_received(b"\r\n")
+            await asyncio.sleep(0.005)
+        assert served.wire.closed
+
+
+async def test_a_second_head_has_the_time_of_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with answered(monkeypatch, head=0.03, idle=5.0) as served:
+        for sign in b"POST / HTTP/1.1\r\nhost: a-host-that-takes-its-time\r\n":
+            served.protocol.data_received(bytes([sign]))
+            await asyncio.sleep(0.003)
+        assert served.wire.closed
+        assert b"408 Request Timeout" in served.wire.written
