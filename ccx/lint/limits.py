@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from ccx.lint.exposure import may_match
 from ccx.lint.models import priced
 from ccx.lint.rule import Rule
 from ccx.lint.subject import Subject
+from ccx.routing import table
+from ccx.routing.groups import members
+from ccx.routing.table import Client
 from ccx.spec.channels import Key, Limits
 from ccx.spec.diagnostics import Path
 from ccx.spec.finding import Finding
+from ccx.spec.groups import Budget
 
 _RATES: Final = ("requests", "input_tokens", "output_tokens")
 _UNITS: Final = {1: "s", 60: "min", 3600: "h", 86_400: "day"}
@@ -38,9 +42,36 @@ def _limits(subject: Subject) -> Iterator[tuple[Path, Limits]]:
     for name, client in subject.spec.clients.items():
         if client.enabled:
             yield ("clients", name, "limits"), client.limits
+    for name, group in subject.spec.groups.items():
+        yield ("groups", name, "limits"), group.limits
     for name, channel in subject.spec.channels.items():
         yield ("channels", name, "limits"), channel.limits
         yield from (((*path, "limits"), key.limits) for path, key in _keys(subject, name))
+    for name, model in subject.spec.models.items():
+        yield ("models", name, "limits"), model.limits
+
+
+def _budgets(subject: Subject) -> Iterator[tuple[Path, Budget]]:
+    """Every budget of the spec that anybody is held to."""
+    spenders: list[tuple[Path, tuple[Budget, ...]]] = [
+        (("clients", name), client.budget) for name, client in subject.spec.clients.items() if client.enabled
+    ]
+    spenders += [(("groups", name), group.budget) for name, group in subject.spec.groups.items()]
+    for path, budgets in spenders:
+        at: Path = (*path, "budget")
+        tree = subject.tree(at)
+        listed = tree is not None and isinstance(tree.content, tuple)
+        for index, budget in enumerate(budgets):
+            yield ((*at, index) if listed else at), budget
+
+
+def _limiting(subject: Subject) -> Mapping[str, tuple[Client, ...]]:
+    """The clients of each group that has limits or a budget."""
+    return {
+        group.name: members(subject.table, group)
+        for group in subject.table.groups
+        if group.limits != table.Limits() or group.budgets
+    }
 
 
 def _window(subject: Subject, path: Path, kind: str, index: int) -> Path:
@@ -51,6 +82,7 @@ def _window(subject: Subject, path: Path, kind: str, index: int) -> Path:
 def unlimited_clients(subject: Subject) -> Iterator[Finding]:
     clients = {name: client for name, client in subject.spec.clients.items() if client.enabled}
     limited = [name for name, client in clients.items() if client.limits != Limits() or client.budget]
+    limited += [client.name for group in _limiting(subject).values() for client in group]
     for name in clients:
         if limited and name not in limited:
             also = ((("clients", limited[0]), f"`{limited[0]}` has some"),)
@@ -83,11 +115,16 @@ def _amount(rates: tuple[tuple[int, int], ...], seconds: int) -> int | None:
 
 
 def unpriced_models(subject: Subject) -> Iterator[Finding]:
-    spenders = [c for c in subject.table.clients if c.enabled and c.budgets]
+    spenders: list[tuple[Client, Path]] = [
+        (client, ("clients", client.name)) for client in subject.table.clients if client.enabled and client.budgets
+    ]
+    for group in subject.table.groups:
+        if group.budgets:
+            spenders += [(client, ("groups", group.name)) for client in members(subject.table, group)]
     if not spenders:
         return
     for route in subject.routes:
-        clients = [client for client in spenders if may_match(route.rule.when, client)]
+        clients = [of for client, of in spenders if may_match(route.rule.when, client)]
         for target in route.live:
             names = [name for name in target.models if not priced(subject, name)]
             if not clients or not names or not target.channel.keys or target.channel.dialect == "demo":
@@ -96,9 +133,9 @@ def unpriced_models(subject: Subject) -> Iterator[Finding]:
             yield Finding(
                 (*target.path, "model") if target.target.model is not None else target.path,
                 "CCX703",
-                f"what {listed} costs is not known, so it takes nothing from the budget of `{clients[0].name}`",
+                f"what {listed} costs is not known, so it takes nothing from the budget of `{clients[0][-1]}`",
                 help=f"write models: {{{names[0]}: {{price: {{input: …, output: …}}}}}}, in USD per million tokens",
-                also=((("clients", clients[0].name, "budget"), "the budget"),),
+                also=(((*clients[0], "budget"), "the budget"),),
             )
 
 
@@ -118,14 +155,10 @@ def zeros(subject: Subject) -> Iterator[Finding]:
                 if amount == 0:
                     at = _window(subject, path, kind, index)
                     yield Finding(at, "CCX705", "a limit of zero refuses every request", help="write enabled: false")
-    for name, client in subject.spec.clients.items():
-        for index, budget in enumerate(client.budget):
-            if budget.usd == 0 and client.enabled:
-                tree = subject.tree(("clients", name, "budget"))
-                listed = tree is not None and isinstance(tree.content, tuple)
-                place: Path = ("clients", name, "budget", index) if listed else ("clients", name, "budget")
-                message = "a budget of nothing refuses every request that costs something"
-                yield Finding((*place, "usd"), "CCX705", message, help="write enabled: false")
+    for path, budget in _budgets(subject):
+        if budget.usd == 0:
+            message = "a budget of nothing refuses every request that costs something"
+            yield Finding((*path, "usd"), "CCX705", message, help="write enabled: false")
 
 
 def idle_windows(subject: Subject) -> Iterator[Finding]:
@@ -148,6 +181,35 @@ def _implies(rate: tuple[int, int], other: tuple[int, int]) -> bool:
     return amount * (window // seconds) <= most
 
 
+def idle_groups(subject: Subject) -> Iterator[Finding]:
+    for group in subject.table.groups:
+        at: Path = ("groups", group.name)
+        if not members(subject.table, group):
+            message = f"no client belongs to group `{group.name}`"
+            where = ("groups", group.name, "when") if subject.tree((*at, "when")) is not None else at
+            advice = "name clients of this spec, or tags that one of them has"
+            yield Finding(where, "CCX707", message, help=advice, at_key=True)
+        elif group.limits == table.Limits() and not group.budgets:
+            message = f"group `{group.name}` has neither limits nor a budget"
+            yield Finding(at, "CCX707", message, help="write limits or a budget, or remove it", at_key=True)
+
+
+def large_shares(subject: Subject) -> Iterator[Finding]:
+    for group in subject.table.groups:
+        shared = {budget.per: budget.usd for budget in reversed(group.budgets)}  # the smallest of each period
+        names = {client.name for client in members(subject.table, group)}
+        for path, budget in _budgets(subject):
+            if path[0] == "clients" and path[1] in names and budget.usd > shared.get(budget.per, budget.usd):
+                yield Finding(
+                    (*path, "usd"),
+                    "CCX708",
+                    f"client `{path[1]}` may spend {budget.usd:,} USD per {budget.per}, and group `{group.name}`, to "
+                    f"which it belongs, {shared[budget.per]:,}",
+                    help="lower it, or raise the budget of the group",
+                    also=((("groups", group.name, "budget"), "the budget of the group"),),
+                )
+
+
 LIMITS: Final[tuple[Rule, ...]] = (
     Rule(("CCX701",), unlimited_clients),
     Rule(("CCX702",), stale_pools),
@@ -155,4 +217,6 @@ LIMITS: Final[tuple[Rule, ...]] = (
     Rule(("CCX704",), high_concurrency),
     Rule(("CCX705",), zeros),
     Rule(("CCX706",), idle_windows),
+    Rule(("CCX707",), idle_groups),
+    Rule(("CCX708",), large_shares),
 )

@@ -19,7 +19,7 @@ from ccx.plan.model import Edit, FieldEdit, Kind, Operation
 from ccx.plan.readable import Fields, Path
 from ccx.routing.canonical import canonical
 from ccx.routing.compile import Compiled
-from ccx.routing.table import Channel, Client, ModelInfo, Route, RoutingTable
+from ccx.routing.table import Channel, Client, Group, ModelInfo, Route, RoutingTable
 from ccx.spec.locations import Locations, Place
 
 _LONGEST: Final = 120
@@ -60,7 +60,7 @@ class Compared:
         match kind:
             case "route":
                 return ("routes", self.positions[name]) if name in self.positions else None
-            case "channel" | "client" | "model":
+            case "channel" | "client" | "group" | "model":
                 return (f"{kind}s", name)
             case _:
                 return (kind,)
@@ -115,6 +115,7 @@ class _Comparison:
         self.named("channel", old.channels, new.channels, fields=readable.channel_fields, usual=_channel)
         self.order_of_channels()
         self.named("client", old.clients, new.clients, fields=readable.client_fields, usual=_client)
+        self.named("group", old.groups, new.groups, fields=readable.group_fields, usual=Group)
         self.named("model", old.models, new.models, fields=readable.model_fields, usual=ModelInfo)
         if old.server.direct and new.server.direct:
             self.changed("route", "@direct", readable.treatment_fields, (old.direct, new.direct))

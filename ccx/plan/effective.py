@@ -102,6 +102,8 @@ class _Resolved:
         yield from self._filled(("admin",), "Admin")
         for name in self._spec.clients:
             yield from self._filled(("clients", name), "Client")
+        for name in self._spec.groups:
+            yield from self._filled(("groups", name), "ClientGroup")
         channels = {channel.name: channel for channel in self._table.channels}
         for name in self._spec.channels:
             yield from self._channel(channels[name])

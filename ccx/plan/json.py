@@ -16,7 +16,7 @@ from ccx.analysis.asking import command
 from ccx.analysis.difference import Region
 from ccx.analysis.outcome import Asked, Outcome, Stage, Treatment
 from ccx.analysis.wording import say
-from ccx.plan.model import Edit, Mark, Moved, Plan, Side
+from ccx.plan.model import Edit, Mark, Moved, Plan, Side, Touched
 from ccx.routing.canonical import Json, canonical
 from ccx.routing.conditions import (
     All,
@@ -118,7 +118,7 @@ def as_data(plan: Plan) -> Data:
         },
         "edits": [_edit(edit) for edit in plan.edits],
         "changes": [_moved(one, plan.spec) for one in plan.moved],
-        "touched": [{"edit": plan.edits.index(one.edit), "routes": list(one.routes)} for one in plan.touched],
+        "touched": [_touched(one, plan) for one in plan.touched],
         "marks": [_mark(mark) for mark in plan.marks],
         "digest": plan.digest,
     }
@@ -126,6 +126,12 @@ def as_data(plan: Plan) -> Data:
 
 def _side(side: Side) -> Data:
     return {"name": side.name, "revision": side.revision, "digest": side.digest, "absent": side.absent}
+
+
+def _touched(touched: Touched, plan: Plan) -> Data:
+    # Left out where there are none, so that the digests of plans without groups are what they were.
+    clients: Data = {"clients": list(touched.clients)} if touched.clients else {}
+    return {"edit": plan.edits.index(touched.edit), "routes": list(touched.routes), **clients}
 
 
 def _edit(edit: Edit) -> Data:

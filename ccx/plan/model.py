@@ -18,7 +18,9 @@ Effect = Literal["newly_unrouted", "newly_refused", "retargeted", "newly_routed"
 targets with other shares. `treatment`: the same targets with other policies, limits, cache or failover rules."""
 
 Operation = Literal["add", "edit", "remove", "move", "rename", "reorder"]
-Kind = Literal["route", "channel", "client", "model", "defaults", "server", "telemetry", "state", "admin", "tokens"]
+Kind = Literal[
+    "route", "channel", "client", "group", "model", "defaults", "server", "telemetry", "state", "admin", "tokens"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +60,17 @@ class Moved:
 
 @dataclass(frozen=True, slots=True)
 class Touched:
-    """A channel, client or setting that changed in itself, with the routes that use it."""
+    """A channel, client, group or setting that changed in itself, with the routes that use it, or the clients that
+    belong to it."""
 
     edit: Edit
     routes: tuple[str, ...] = ()
+    clients: tuple[str, ...] = ()
+
+    @property
+    def users(self) -> tuple[str, ...]:
+        """The names of whichever of the two it has."""
+        return self.routes or self.clients
 
 
 Guard = Literal[

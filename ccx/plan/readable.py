@@ -300,12 +300,27 @@ def client_fields(client: table.Client) -> Fields:
         ("key",): ", ".join(f"sha256:{key[:8]}…" for key in client.keys),
         ("models",): str(client.models) if client.models is not None else "any",
         **_limits(client.limits),
-        **_some(("budget",), ", ".join(f"{_money(b.usd)} USD per {b.per}" for b in client.budgets)),
+        **_budgets(client.budgets),
         **_some(("expires",), client.expires.isoformat() if client.expires is not None else ""),
         **{("tags", name): value for name, value in client.tags},
         ("direct",): _yes(client.direct),
         ("enabled",): _yes(client.enabled),
     }
+
+
+def group_fields(group: table.Group) -> Fields:
+    """Everything of a group."""
+    who = when_fields(group.when) or {("when",): "every client"}
+    return {**who, **_limits(group.limits), **_budgets(group.budgets)}
+
+
+def _budgets(budgets: tuple[table.Budget, ...]) -> Fields:
+    return _some(("budget",), ", ".join(_budget(one) for one in budgets))
+
+
+def _budget(one: table.Budget) -> str:
+    alerts = f" (alerts at {', '.join(percent(share) for share in one.alerts)})" if one.alerts else ""
+    return f"{_money(one.usd)} USD per {one.per}{alerts}"
 
 
 def model_fields(model: table.ModelInfo) -> Fields:
@@ -322,7 +337,7 @@ def model_fields(model: table.ModelInfo) -> Fields:
         can: bool | None = getattr(model, name)
         if can is not None:
             fields[name,] = _yes(can)
-    return fields
+    return fields | _limits(model.limits)
 
 
 def _prices(of: table.ModelInfo | table.PriceTier, path: Path) -> Fields:

@@ -7,6 +7,7 @@ for a later minor version adds some.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, get_args
 
@@ -66,6 +67,9 @@ def generate() -> JsonObject:
                     "An edit that changes an upstream, a client or the process.",
                     edit=_count("Index into `edits`."),
                     routes=_list(_text("A route."), "The routes that use it, at once or after a failure."),
+                    optional={
+                        "clients": _list(_text("A client."), "The clients that belong to a group, before or after.")
+                    },
                 ),
                 "Edits that matter although they route nothing differently.",
             ),
@@ -173,12 +177,14 @@ def _definitions() -> JsonObject:
     }
 
 
-def _object(description: str, **properties: JsonObject) -> JsonObject:
+def _object(
+    description: str, *, optional: Mapping[str, JsonObject] | None = None, **properties: JsonObject
+) -> JsonObject:
     return {
         "type": "object",
         "description": description,
         "required": sorted(properties),
-        "properties": properties,
+        "properties": {**properties, **(optional or {})},
     }
 
 

@@ -13,9 +13,9 @@ from typing import Final, TypeVar
 
 from ccx.plan.edits import implicit
 from ccx.plan.model import Edit, Kind
-from ccx.routing.table import Channel, Client, ModelInfo, Route, RoutingTable, Tier
+from ccx.routing.table import Channel, Client, Group, ModelInfo, Route, RoutingTable, Tier
 
-T = TypeVar("T", Channel, Client, ModelInfo, Route)
+T = TypeVar("T", Channel, Client, Group, ModelInfo, Route)
 
 _TREATMENT: Final[Mapping[str, Sequence[str]]] = {
     "failover": ("failover",),
@@ -52,6 +52,8 @@ def spliced(
             table = _order(base, other) if edit.operation == "reorder" else _channel(base, other, edit)
         case "client":
             table = replace(base, clients=_named(base.clients, other.clients, edit.name))
+        case "group":
+            table = replace(base, groups=_named(base.groups, other.groups, edit.name))
         case "model":
             table = replace(base, models=_named(base.models, other.models, edit.name))
         case "defaults":

@@ -12,6 +12,7 @@ from typing import Final
 from ccx.plan.edits import Edits
 from ccx.plan.model import Edit, Kind, Touched
 from ccx.routing.capability import upstream_models
+from ccx.routing.groups import members
 from ccx.routing.table import RoutingTable
 
 ROUTING: Final[Mapping[Kind, frozenset[str]]] = {
@@ -39,6 +40,8 @@ def touched(edits: Edits, *, old: RoutingTable, new: RoutingTable) -> tuple[Touc
             case "client":
                 if edit.operation != "edit" or _matters(edit):
                     found.append(Touched(edit))
+            case "group":
+                found.append(Touched(edit, clients=_belonging(edit.name, old=old, new=new)))
             case "model":
                 found.append(Touched(edit, asking(new if edit.operation != "remove" else old, edit.name)))
             case "defaults":
@@ -49,6 +52,15 @@ def touched(edits: Edits, *, old: RoutingTable, new: RoutingTable) -> tuple[Touc
                 if _matters(edit):
                     found.append(Touched(edit))
     return tuple(found)
+
+
+def _belonging(name: str, *, old: RoutingTable, new: RoutingTable) -> tuple[str, ...]:
+    """The clients that belong to a group before or after, in order."""
+    found = {
+        client.name for table in (old, new) for group in table.groups if group.name == name
+        for client in members(table, group)
+    }  # fmt: skip
+    return tuple(sorted(found))
 
 
 def _matters(edit: Edit) -> bool:

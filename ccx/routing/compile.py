@@ -20,12 +20,14 @@ from typing import Protocol
 from ccx.routing import table
 from ccx.routing.canonical import digest
 from ccx.routing.compile_channels import compile_channel, compile_limits, compile_secret
+from ccx.routing.compile_conditions import compile_member
 from ccx.routing.compile_routes import compile_route, compile_treatment, implicit_routes
 from ccx.routing.globs import Globs
 from ccx.routing.normal import normal_globs
 from ccx.secrets import SecretRef
 from ccx.spec import document as spec
 from ccx.spec.diagnostics import START, Diagnostic, Path, diagnostic, has_errors
+from ccx.spec.groups import Budget, ClientGroup
 from ccx.spec.locations import Place
 from ccx.spec.node import SecretSource
 from ccx.spec.rules.info import Severity
@@ -43,7 +45,7 @@ class Places(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """A table with its digest. `sources` has the place of each channel, client and route: `routes/long-context`."""
+    """A table with its digest. `sources` has the place of each channel, client, group and route: `routes/all`."""
 
     table: table.RoutingTable
     digest: str
@@ -117,6 +119,7 @@ class _Compilation:
             redis=_redis(root.state),
             telemetry=_telemetry(root.telemetry),
             direct=direct if server.direct else table.DIRECT,
+            groups=tuple(_group(name, root.groups[name]) for name in sorted(root.groups)),
         )
         return Compiled(compiled, digest(compiled), tuple(self._found), MappingProxyType(self._sources(compiled)))
 
@@ -151,7 +154,11 @@ class _Compilation:
 
     def _sources(self, compiled: table.RoutingTable) -> dict[str, Place]:
         paths: dict[str, Path] = {}
-        for kind, names in (("channels", self._spec.channels), ("clients", self._spec.clients)):
+        for kind, names in (
+            ("channels", self._spec.channels),
+            ("clients", self._spec.clients),
+            ("groups", self._spec.groups),
+        ):
             paths |= {f"{kind}/{name}": (kind, name) for name in names}
         for channel in compiled.channels:
             if channel.prefix is not None:
@@ -196,6 +203,7 @@ class _Compilation:
             tools=model.tools,
             vision=model.vision,
             thinking=model.thinking,
+            limits=compile_limits(model.limits),
         )
 
     def _price_tiers(self, name: str, price: spec.Price) -> tuple[table.PriceTier, ...]:
@@ -219,12 +227,22 @@ def _client(name: str, client: spec.Client) -> table.Client:
         keys=tuple(sorted({key.sha256 for key in client.key})),
         models=_allowed(Globs.of(client.models)) if client.models is not None else None,
         limits=compile_limits(client.limits),
-        budgets=tuple(sorted({table.Budget(b.usd, b.per) for b in client.budget}, key=lambda b: (b.per, b.usd))),
+        budgets=_budgets(client.budget),
         expires=client.expires,
         tags=tuple(sorted(client.tags.items())),
         direct=client.direct,
         enabled=client.enabled,
     )
+
+
+def _group(name: str, group: ClientGroup) -> table.Group:
+    limits, budgets = compile_limits(group.limits), _budgets(group.budget)
+    return table.Group(name, compile_member(group.when), limits, budgets)
+
+
+def _budgets(budgets: tuple[Budget, ...]) -> tuple[table.Budget, ...]:
+    found = {table.Budget(one.usd, one.per, tuple(sorted(set(one.alerts)))) for one in budgets}
+    return tuple(sorted(found, key=lambda one: (one.per, one.usd, one.alerts)))
 
 
 def _allowed(models: Globs) -> Globs:

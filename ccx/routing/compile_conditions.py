@@ -25,6 +25,7 @@ from ccx.routing.conditions import (
 from ccx.routing.globs import Globs
 from ccx.routing.normal import normal
 from ccx.spec.conditions import FieldValue, When
+from ccx.spec.groups import Member
 
 _FLAGS: tuple[FlagName, ...] = ("stream", "tools", "thinking", "images")
 
@@ -32,6 +33,11 @@ _FLAGS: tuple[FlagName, ...] = ("stream", "tools", "thinking", "images")
 def compile_when(when: When) -> Condition:
     """The condition of a `when:`, in its normal form."""
     return normal(_condition(when))
+
+
+def compile_member(member: Member) -> Condition:
+    """The condition that clients of a group meet, in its normal form."""
+    return compile_when(When(client=member.client, tag=member.tag))
 
 
 def _condition(when: When) -> Condition:

@@ -57,6 +57,7 @@ def _check(table: RoutingTable) -> None:
     for kind, names in (
         ("channels", [channel.name for channel in table.channels]),
         ("clients", [client.name for client in table.clients]),
+        ("groups", [group.name for group in table.groups]),
         ("models", [model.name for model in table.models]),
     ):
         if names != sorted(set(names)):

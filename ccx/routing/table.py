@@ -39,10 +39,11 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """US dollars per period."""
+    """US dollars per period. `alerts` are shares of it, sorted."""
 
     usd: Decimal
     per: Literal["day", "month", "total"]
+    alerts: tuple[Fraction, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,16 @@ class Client:
     tags: Pairs = ()
     direct: bool = False
     enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Clients that share limits and budgets. `when` asks for nothing but who calls."""
+
+    name: str
+    when: Condition = ALWAYS
+    limits: Limits = Limits()
+    budgets: tuple[Budget, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +305,7 @@ class ModelInfo:
     tools: bool | None = None
     vision: bool | None = None
     thinking: bool | None = None
+    limits: Limits = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,7 +361,7 @@ class Telemetry:
 
 @dataclass(frozen=True, slots=True)
 class RoutingTable:
-    """A compiled spec. Channels, clients and models are sorted by name; routes are in order of decision.
+    """A compiled spec. Channels, clients, groups and models are sorted by name; routes are in order of decision.
 
     `direct` is the pattern of the routes of requests that name a channel themselves: it has what every route inherits,
     and neither its name nor its targets mean anything. Paths of secret files, certificates and logs are as written in
@@ -367,6 +379,7 @@ class RoutingTable:
     redis: Redis | None = None
     telemetry: Telemetry = Telemetry()
     direct: Route = DIRECT
+    groups: tuple[Group, ...] = ()
 
     def channel(self, name: str) -> Channel:
         """The channel of this name. Raises KeyError; a compiled table never dangles."""

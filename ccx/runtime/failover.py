@@ -19,7 +19,7 @@ from ccx.routing.table import Hedge, Route
 from ccx.runtime.answers import KINDS, Sender, receipt, reply_headers
 from ccx.runtime.attempt import Failure
 from ccx.runtime.hedging import Runner, raced
-from ccx.runtime.limits import Limiter
+from ccx.runtime.limits import Limiter, of_key
 from ccx.runtime.live import Upstream
 from ccx.runtime.outbound import Outbound, Prepared
 from ccx.runtime.schedule import Move, Schedule
@@ -173,7 +173,7 @@ class _Attempts:
             return _Unable()
         taken = await around.limiter.enter(choice, move.key)
         if isinstance(taken, Short):
-            return _Unable(other_key=True)
+            return _Unable(other_key=of_key(taken))
         name = choice.channel.name
         if name not in self._asked:
             self._asked.append(name)

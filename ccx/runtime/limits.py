@@ -1,9 +1,11 @@
-"""Limits of clients, channels and keys in the path of a request: what it is charged, and what is put right afterwards.
+"""Limits in the path of a request, of clients, groups, channels, models and keys: what it is charged, and what is put
+right afterwards.
 
 Law: a request is charged before it is served, by estimate, and settled once when it is over, by what the upstream said
-it used. A client that is at its limit is refused with the time to wait, in its own protocol; a channel or key that is
-at its limit is passed over like one that cannot serve, and only when nobody else is left is the client refused. A
-request on a table that limits nothing pays nothing for all this.
+it used. A client that is at its limit, or whose group is, is refused with the time to wait, in its own protocol; a
+target whose channel, model or key is at its limit is passed over like one that cannot serve, and only when nobody else
+is left is the client refused. All that a client is held to is charged together or not at all, and so is all that a
+target is. A request on a table that limits nothing pays nothing for all this.
 """
 
 from __future__ import annotations
@@ -55,17 +57,19 @@ class Limiter:
         self._estimated: Estimate | None = None
 
     async def admit(self, decision: Decision) -> Taken | None:
-        """Charge the client, for its first target. Raises ClientError 429 where it is at a limit."""
+        """Charge the client and its groups, for its first target. Raises ClientError 429 where one is at a limit."""
         client = self._request.client
-        metered = self._metering.clients.get(client.name) if client is not None else None
-        if metered is None or self._request.endpoint.operation is Operation.COUNT_TOKENS:
+        callers = self._metering.callers.get(client.name) if client is not None else None
+        if callers is None or self._request.endpoint.operation is Operation.COUNT_TOKENS:
             return None
         now = time.time()
-        charges = self._charges(metered)
-        if metered.budgets and decision.steps:
+        charges = tuple(charge for metered in callers for charge in self._charges(metered))
+        if decision.steps and any(metered.budgets for metered in callers):
             at = datetime.fromtimestamp(now, UTC)
             cost = self._expected_cost(decision.steps[0].choices[0])
-            charges += tuple(Charge(purse(metered.name, budget, at=at), cost) for budget in metered.budgets)
+            charges += tuple(
+                Charge(purse(metered.name, budget, at=at), cost) for metered in callers for budget in metered.budgets
+            )
         answer = await self._meters.take(charges, now=now)
         if isinstance(answer, Taken):
             return answer
@@ -76,9 +80,10 @@ class Limiter:
         """Charge a target. None if it has no limits."""
         channel = self._metering.channels.get(choice.channel.name)
         pool = self._metering.keys.get((choice.channel.name, key)) if key is not None else None
-        if channel is None and pool is None:
+        model = self._metering.models.get(choice.model or "")
+        if channel is None and pool is None and model is None:
             return None
-        charges = tuple(c for metered in (channel, pool) if metered is not None for c in self._charges(metered))
+        charges = tuple(c for metered in (channel, model, pool) if metered is not None for c in self._charges(metered))
         answer = await self._meters.take(charges, now=time.time())
         if isinstance(answer, Short):
             self._short.append(answer)
@@ -167,6 +172,11 @@ def cost_of(exchange: Exchange, prices: PriceList) -> Decimal | None:
         cache_read_tokens=read,
         cache_write_tokens=written,
     )
+
+
+def of_key(short: Short) -> bool:
+    """Whether it is one key that is at its limit: another of the same target may do."""
+    return short.meter.id.startswith("key ")
 
 
 def _kind(meter: Meter) -> str:

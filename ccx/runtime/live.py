@@ -158,10 +158,12 @@ def estimates(table: RoutingTable) -> bool:
     tiers = (tier for route in table.routes for tier in route.tiers)
     limits = [client.limits for client in table.clients] + [channel.limits for channel in table.channels]
     limits += [key.limits for channel in table.channels for key in channel.keys]
+    limits += [group.limits for group in table.groups] + [model.limits for model in table.models]
     return (
         any(tier.balance == "least_cost" for tier in tiers)
         or any(one != Limits() for one in limits)
         or any(client.budgets for client in table.clients)
+        or any(group.budgets for group in table.groups)
     )
 
 

@@ -5,13 +5,14 @@ Law: a meter's id is made of names that outlive swaps, and of its window: a limi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
 from typing import assert_never
 
-from ccx.routing.table import Budget, Limits, RoutingTable
+from ccx.routing.groups import belongs
+from ccx.routing.table import Budget, Client, Limits, RoutingTable
 from ccx.state.meters import Held, Rate, Sum
 
 
@@ -29,22 +30,29 @@ class Metered:
 
 @dataclass(frozen=True, slots=True)
 class Metering:
-    """The meters of a table: of clients and channels by name, of keys by channel and place in its pool."""
+    """The meters of a table: of clients, groups and channels by name, of models by their names upstream, of keys by
+    channel and place in its pool. `callers` has all that a client is held to, by its name: its own and its groups'."""
 
     clients: Mapping[str, Metered]
+    groups: Mapping[str, Metered]
+    callers: Mapping[str, tuple[Metered, ...]]
     channels: Mapping[str, Metered]
+    models: Mapping[str, Metered]
     keys: Mapping[tuple[str, int], Metered]
 
     @property
-    def none(self) -> bool:
-        """Whether nothing is limited."""
-        return not (self.clients or self.channels or self.keys)
+    def budgeted(self) -> tuple[Metered, ...]:
+        """What has a budget: clients, then groups."""
+        return tuple(one for one in (*self.clients.values(), *self.groups.values()) if one.budgets)
 
 
 def metering(table: RoutingTable, fingerprints: Mapping[str, tuple[str, ...]]) -> Metering:
     """The meters of a table. `fingerprints` are those of each channel's keys, so that a key keeps its meter when others
     join or leave its pool."""
     clients = {c.name: found for c in table.clients if (found := _metered(f"client {c.name!r}", c.limits, c.budgets))}
+    groups = {g.name: found for g in table.groups if (found := _metered(f"group {g.name!r}", g.limits, g.budgets))}
+    callers = {c.name: held for c in table.clients if (held := tuple(_held_to(c, table, clients, groups)))}
+    models = {m.name: found for m in table.models if (found := _metered(f"model {m.name!r}", m.limits))}
     channels = {c.name: found for c in table.channels if (found := _metered(f"channel {c.name!r}", c.limits))}
     keys = {
         (channel.name, place): found
@@ -52,7 +60,17 @@ def metering(table: RoutingTable, fingerprints: Mapping[str, tuple[str, ...]]) -
         for place, (key, print_) in enumerate(zip(channel.keys, fingerprints.get(channel.name, ()), strict=False))
         if (found := _metered(f"key {print_} of channel {channel.name!r}", key.limits))
     }
-    return Metering(clients, channels, keys)
+    return Metering(clients, groups, callers, channels, models, keys)
+
+
+def _held_to(
+    client: Client, table: RoutingTable, clients: Mapping[str, Metered], groups: Mapping[str, Metered]
+) -> Iterator[Metered]:
+    if client.name in clients:
+        yield clients[client.name]
+    for group in table.groups:
+        if group.name in groups and belongs(client, group):
+            yield groups[group.name]
 
 
 def purse(name: str, budget: Budget, *, at: datetime) -> Sum:
@@ -79,6 +97,11 @@ def _metered(name: str, limits: Limits, budgets: tuple[Budget, ...] = ()) -> Met
     if limits == Limits() and not budgets:
         return None
 
+    tightest: dict[str, Budget] = {}  # two of one period would share a meter, and only one of them can be met
+    for budget in budgets:
+        known = tightest.get(budget.per)
+        tightest[budget.per] = budget if known is None or budget.usd < known.usd else known
+
     def rates(kind: str, windows: tuple[tuple[int, int], ...]) -> tuple[Rate, ...]:
         return tuple(Rate(f"{name}/{kind}/{seconds}", amount, float(seconds)) for amount, seconds in windows)
 
@@ -88,5 +111,5 @@ def _metered(name: str, limits: Limits, budgets: tuple[Budget, ...] = ()) -> Met
         rates("input_tokens", limits.input_tokens),
         rates("output_tokens", limits.output_tokens),
         Held(f"{name}/concurrency", limits.concurrency) if limits.concurrency is not None else None,
-        budgets,
+        tuple(tightest.values()),
     )

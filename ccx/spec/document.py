@@ -9,6 +9,7 @@ from pydantic import Field, StringConstraints
 
 from ccx.spec.channels import Channel, ChannelSettings, Limits
 from ccx.spec.conditions import Globs
+from ccx.spec.groups import Budget, ClientGroup
 from ccx.spec.node import Listed, Name, Node, SecretSource, Short, one_or_many
 from ccx.spec.routes import Failover, RequestPolicy, Route
 from ccx.spec.scalars import Count, Duration, Money, Size
@@ -75,15 +76,6 @@ class HashedKey(Node):
 
     sha256: Sha256
     """Lower-case hexadecimal SHA-256 of the key."""
-
-
-class Budget(Node):
-    """Spending limit."""
-
-    usd: Money
-    """US dollars."""
-    per: Literal["day", "month", "total"] = "month"
-    """Per what."""
 
 
 def _key_list(value: Any) -> Any:
@@ -154,6 +146,9 @@ class Model(Node):
     """Whether it sees images."""
     thinking: bool | None = None
     """Whether it thinks."""
+    limits: Limits = Limits()
+    """Limits of all requests that ask an upstream for this model, by its name there, over all channels. A target whose
+    model is at its limit is passed over like a channel at its own."""
 
 
 class Defaults(Node):
@@ -260,6 +255,8 @@ class Spec(Node):
     """Management endpoints."""
     clients: dict[Name, Client] = Field(default_factory=dict)
     """Who may call. Without any, loopback callers only."""
+    groups: dict[Name, ClientGroup] = Field(default_factory=dict)
+    """Clients that share limits and budgets."""
     channels: Annotated[dict[Name, Channel], Field(min_length=1)]
     """Upstreams by name."""
     models: dict[str, Model] = Field(default_factory=dict)

@@ -1,8 +1,8 @@
 """The files of a closure as one document.
 
 Included files stand before the file that includes them, in the order listed: so the routes of the main file come last,
-and a catch-all written there stays the last. `channels`, `clients` and `models` are united, a name declared twice being
-an error; `routes`, `tests` and `invariants` are concatenated; any other section is written in one file only.
+and a catch-all written there stays the last. `channels`, `clients`, `groups` and `models` are united, a name declared
+twice being an error; `routes`, `tests` and `invariants` are concatenated; any other section is in one file only.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from ccx.spec.locations import Tree
 from ccx.spec.source import Closure
 from ccx.spec.wording import show
 
-UNITED: Final = frozenset({"channels", "clients", "models"})
+UNITED: Final = frozenset({"channels", "clients", "groups", "models"})
 CONCATENATED: Final = frozenset({"routes", "tests", "invariants"})
-_SINGULAR: Final = {"channels": "channel", "clients": "client", "models": "model"}
+_SINGULAR: Final = {"channels": "channel", "clients": "client", "groups": "group", "models": "model"}
 
 
 def version_of(closure: Closure) -> tuple[bool, tuple[Diagnostic, ...]]:

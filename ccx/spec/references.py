@@ -237,6 +237,8 @@ def _client_names(root: Tree) -> Iterator[Finding]:
     for index, route in enumerate(items(under(root, "routes"))):
         for path, when in conditions(route, ("routes", index)):
             named.extend(texts(under(when, "client"), (*path, "client")))
+    for group, said in entries(under(root, "groups")).items():
+        named.extend(texts(under(said, "when", "client"), ("groups", group, "when", "client")))
     for at, pattern in named:
         name = pattern.removeprefix("!")
         if "*" not in name and name not in clients:

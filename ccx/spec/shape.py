@@ -36,6 +36,7 @@ _ENTRIES: Final = {
     "invariants": "Invariant",
     "channels": "Channel",
     "clients": "Client",
+    "groups": "ClientGroup",
 }
 N = TypeVar("N", bound=Node)
 

@@ -104,7 +104,7 @@ def show(value: Any) -> str:
 def where(path: Path, document: Any) -> str:
     """The entry a path lies in, by name: `route 'default'`, `channel 'main'`; else the path."""
     match path:
-        case ("channels" | "clients" | "models" as section, str(name), *rest):
+        case ("channels" | "clients" | "groups" | "models" as section, str(name), *rest):
             inside = f", {name_path(tuple(rest))}" if rest else ""
             return f"{section[:-1]} {show(name)}{inside}"
         case ("routes" | "tests" as section, int(index), *rest):

@@ -162,3 +162,63 @@ class Alike(RuleBasedStateMachine):
     def stand_alike(self) -> None:
         meters = tuple(self.seen.values())
         assert self.run(self.one.standing(meters, now=self.now)) == self.run(self.other.standing(meters, now=self.now))
+
+
+CALLERS = {"a": ("own a", "core"), "b": ("own b", "core", "gold"), "c": ("core",), "d": ("own d", "gold", "every")}
+"""What the limits of each client hang on: its own, and those of its groups."""
+
+
+class Shared(RuleBasedStateMachine):
+    """Clients whose limits are partly those of their groups, against a plain sum of what was let through and not given
+    back. `meters` is the store."""
+
+    run: Callable[..., Any]
+    meters: Meters
+    now: float
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.out: list[tuple[str, int, Taken]] = []
+        self.sums: dict[str, int] = {}
+        self.spent: dict[str, int] = {}
+        self.places: dict[str, int] = {}
+
+    def of(self, caller: str) -> list[tuple[Held, Sum]]:
+        return [(Held(f"{of}/concurrency", 3, 1e12), Sum(f"{of}/usd/total", 40)) for of in CALLERS[caller]]
+
+    @rule(caller=st.sampled_from(sorted(CALLERS)), estimate=st.integers(0, 12))
+    def asks(self, caller: str, estimate: int) -> None:
+        charges = tuple(c for place, money in self.of(caller) for c in (Charge(place), Charge(money, estimate)))
+        answer = self.run(self.meters.take(charges, now=self.now))
+        full = {place.id for place, _ in self.of(caller) if self.places.get(place.id, 0) == 3}
+        if estimate:
+            full |= {money.id for _, money in self.of(caller) if self.sums.get(money.id, 0) + estimate > 40}
+        if full:
+            assert isinstance(answer, Short)
+            assert answer.meter.id in full
+            return
+        assert isinstance(answer, Taken), answer
+        self.out.append((caller, estimate, answer))
+        for place, money in self.of(caller):
+            self.places[place.id] = self.places.get(place.id, 0) + 1
+            self.sums[money.id] = self.sums.get(money.id, 0) + estimate
+
+    @rule(which=st.integers(0, 100), actual=st.integers(0, 20))
+    def is_answered(self, which: int, actual: int) -> None:
+        if not self.out:
+            return
+        caller, estimate, taken = self.out.pop(which % len(self.out))
+        self.run(self.meters.settle(taken, {money.id: actual for _, money in self.of(caller)}, now=self.now))
+        for place, money in self.of(caller):
+            self.places[place.id] -= 1
+            self.sums[money.id] += actual - estimate
+            self.spent[money.id] = self.spent.get(money.id, 0) + actual
+
+    @invariant()
+    def stands(self) -> None:
+        for expected, capacity in ((self.places, 3), (self.sums, 40)):
+            meters = tuple(
+                Held(id_, capacity, 1e12) if expected is self.places else Sum(id_, capacity) for id_ in expected
+            )
+            found = {use.meter.id: use.used for use in self.run(self.meters.standing(meters, now=self.now))}
+            assert found == expected

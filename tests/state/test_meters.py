@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+import asyncio
+
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.stateful import run_state_machine_as_test
 
 from ccx.state.meters import Charge, Held, MemoryMeters, Rate, Short, Sum, Taken
+from tests.state.conformance import START, Shared
 
 TEN = Rate("r", 10, 10.0)
 TWO = Held("h", 2)
@@ -144,3 +148,17 @@ def test_places_held_are_counted_exactly(steps: list[tuple[str, int]]) -> None:
         meters.settle_now(held, {}, now=0.0)
     meters.sweep(0.0)
     assert len(meters) == 0
+
+
+def test_groups_share_in_memory() -> None:
+    with asyncio.Runner() as runner:
+
+        class InMemory(Shared):
+            run = staticmethod(runner.run)
+            now = START
+
+            def __init__(self) -> None:
+                super().__init__()
+                self.meters = MemoryMeters()
+
+        run_state_machine_as_test(InMemory, settings=settings(max_examples=60, stateful_step_count=30, deadline=None))

@@ -260,8 +260,8 @@ class _Page:
         yield "<article><header>"
         yield _title(touched.edit)
         yield from (f"<p>{_field(field)}</p>" for field in touched.edit.fields)
-        if touched.routes:
-            yield f'<p class="mute">used by {", ".join(_code(route) for route in touched.routes)}</p>'
+        if touched.users:
+            yield f'<p class="mute">used by {", ".join(_code(user) for user in touched.users)}</p>'
         yield "</header></article>"
 
     def edits(self) -> Iterator[str]:

@@ -330,12 +330,12 @@ class _Comment:
             ]
             if len(edit.fields) > len(fields):
                 fields.append(counted(len(edit.fields) - len(fields), "further value"))
-            routes = [code(route, room=80) for route in one.routes[:8]]
-            if len(one.routes) > 8:
-                routes.append(f"{len(one.routes) - 8:,} more")
+            users = [code(user, room=80) for user in one.users[:8]]
+            if len(one.users) > 8:
+                users.append(f"{len(one.users) - 8:,} more")
             shown = linked(code(edit.name, room=80), self._url(edit.place))
             what = f"{edit.kind} {shown}"
-            yield table_row((f"`{OPERATIONS[edit.operation]}`", what, "<br>".join(fields), ", ".join(routes)))
+            yield table_row((f"`{OPERATIONS[edit.operation]}`", what, "<br>".join(fields), ", ".join(users)))
         if len(touched) > len(kept):
             number = counted(len(touched) - len(kept), "further change")
             yield f"\n**{number}** to channels, clients or settings not shown here, for length."

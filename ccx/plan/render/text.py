@@ -280,9 +280,10 @@ class _Page:
         sign = OPERATIONS[touched.edit.operation]
         shown = self.signs.moved if sign == UNICODE.moved else sign
         yield from self._edit(touched.edit, Span(f"  {shown}", _TONES[sign]), fields=True)
-        if touched.routes:
-            names = ", ".join(name(route, self.signs) for route in touched.routes[:_QUIET])
-            more = f" and {len(touched.routes) - _QUIET:,} more" if len(touched.routes) > _QUIET else ""
+        users = touched.users
+        if users:
+            names = ", ".join(name(user, self.signs) for user in users[:_QUIET])
+            more = f" and {len(users) - _QUIET:,} more" if len(users) > _QUIET else ""
             yield from self._wrapped(f"used by {names}{more}", tone="dim", indent=4, hang=2)
 
     def _mark(self, mark: Mark) -> Iterator[list[Span]]:

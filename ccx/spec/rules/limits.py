@@ -14,7 +14,7 @@ LIMITS: Final[tuple[RuleInfo, ...]] = (
         "CCX701",
         "client-without-limit",
         severity="info",
-        summary="A client has neither limits nor a budget, where other clients do.",
+        summary="A client has neither limits nor a budget, alone or in a group, where other clients do.",
         why="The one without can take what the limits of the others were to leave for everybody.",
         bad=f"""
         clients:
@@ -100,5 +100,35 @@ LIMITS: Final[tuple[RuleInfo, ...]] = (
         1,000 a second does nothing beside one of 600 a minute.""",
         bad=f"clients: {{team: {{{_TEAM}, limits: {{requests: [10/s, 1000/min]}}}}}}",
         good=f"clients: {{team: {{{_TEAM}, limits: {{requests: [10/s, 300/min]}}}}}}",
+    ),
+    lint_rule(
+        "CCX707",
+        "group-limits-nobody",
+        severity="warning",
+        summary="A group has no clients, or has neither limits nor a budget.",
+        why="Nobody is held to it. A name or a tag is misspelt, or what it was to limit got lost.",
+        bad=f"""
+        clients: {{ci: {{{_TEAM}, tags: {{team: core}}}}}}
+        groups: {{core: {{when: {{tag: {{team: cor}}}}, budget: {{usd: 500}}}}}}
+        """,
+        good=f"""
+        clients: {{ci: {{{_TEAM}, tags: {{team: core}}}}}}
+        groups: {{core: {{when: {{tag: {{team: core}}}}, budget: {{usd: 500}}}}}}
+        """,
+    ),
+    lint_rule(
+        "CCX708",
+        "budget-above-group",
+        severity="info",
+        summary="A client may spend more than a group that it belongs to.",
+        why="The group's budget is spent first, so the client's own is never met. One of the numbers is stale.",
+        bad=f"""
+        clients: {{ci: {{{_TEAM}, tags: {{team: core}}, budget: {{usd: 900}}}}}}
+        groups: {{core: {{when: {{tag: {{team: core}}}}, budget: {{usd: 500}}}}}}
+        """,
+        good=f"""
+        clients: {{ci: {{{_TEAM}, tags: {{team: core}}, budget: {{usd: 200}}}}}}
+        groups: {{core: {{when: {{tag: {{team: core}}}}, budget: {{usd: 500}}}}}}
+        """,
     ),
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -17,7 +16,7 @@ from ccx.state.redis.keys import Keys
 from ccx.state.redis.meters import RedisMeters
 from ccx.state.redis.wire import RedisWire, Reply, Word
 from tests.redis_server import PROGRAM, WHY_NOT, RedisServer, redis_server
-from tests.state.conformance import START, Alike, Suite
+from tests.state.conformance import START, Alike, Shared, Suite
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason=WHY_NOT)
 PLACE = Held("h", 2, 3600.0)
@@ -61,7 +60,7 @@ class TestMemoryMeters(Suite):
 
 
 def test_redis_and_memory_answer_alike(redis: RedisServer) -> None:
-    with asyncio.Runner() as runner, contextlib.ExitStack() as stack:
+    with asyncio.Runner() as runner, _kept(runner, redis, lambda: Both.now) as meters:
 
         class Both(Alike):
             run = staticmethod(runner.run)
@@ -73,19 +72,32 @@ def test_redis_and_memory_answer_alike(redis: RedisServer) -> None:
                 type(self).now = START
                 self.one, self.other = MemoryMeters(), meters
 
-        def clock() -> float:
-            return Both.now
-
-        @contextlib.contextmanager
-        def store() -> Iterator[RedisMeters]:
-            opening = opened(redis, clock=clock, lease=1e12)
-            try:
-                yield runner.run(opening.__aenter__())
-            finally:
-                runner.run(opening.__aexit__(None, None, None))
-
-        meters: Any = stack.enter_context(store())
         run_state_machine_as_test(Both, settings=settings(max_examples=40, stateful_step_count=25, deadline=None))
+
+
+def test_groups_share_in_redis(redis: RedisServer) -> None:
+    with asyncio.Runner() as runner, _kept(runner, redis, lambda: START) as meters:
+
+        class InRedis(Shared):
+            run = staticmethod(runner.run)
+            now = START
+
+            def __init__(self) -> None:
+                super().__init__()
+                redis.flush()
+                self.meters = meters
+
+        run_state_machine_as_test(InRedis, settings=settings(max_examples=30, stateful_step_count=25, deadline=None))
+
+
+@contextlib.contextmanager
+def _kept(runner: asyncio.Runner, redis: RedisServer, clock: Callable[[], float]) -> Iterator[RedisMeters]:
+    """Meters in Redis for a machine, which is not asynchronous."""
+    opening = opened(redis, clock=clock, lease=1e12)
+    try:
+        yield runner.run(opening.__aenter__())
+    finally:
+        runner.run(opening.__aexit__(None, None, None))
 
 
 async def test_replicas_share_and_prefixes_do_not(redis: RedisServer) -> None:
