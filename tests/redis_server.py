@@ -17,13 +17,19 @@ PROGRAM = shutil.which("redis-server") or shutil.which("valkey-server")
 WHY_NOT = "neither redis-server nor valkey-server is installed"
 
 
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+    return port
+
+
 class RedisServer:
     """One server. It may be killed, stopped in its tracks, and started again on the same port."""
 
     def __init__(self, folder: Path) -> None:
-        with socket.socket() as found:
-            found.bind(("127.0.0.1", 0))
-            self.port: int = found.getsockname()[1]
+        self.port = free_port()
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
 

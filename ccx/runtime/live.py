@@ -132,8 +132,14 @@ def prepare(
         if channel.enabled
     }
     admin = secret(table.admin.key, "admin.key") if table.admin.key is not None else None
-    if table.redis is not None and isinstance(table.redis.url, SecretRef):
-        secret(table.redis.url, "state.redis.url")
+    if table.redis is not None:
+        if isinstance(table.redis.url, SecretRef):
+            secret(table.redis.url, "state.redis.url")
+        if table.redis.ca is not None:
+            try:
+                TlsSettings(ca=str(folder / table.redis.ca)).context()
+            except SecretError as error:
+                problems.append(f"state.redis.{str(error).removeprefix('tls.')}")
     if problems:
         raise PrepareError(problems)
     live = Live(
@@ -197,7 +203,7 @@ def _upstream(
             if any(surface.scheme == "https" for surface in channel.surfaces):
                 tls.context()  # read now, off the loop, what the first request would wait for
             engine = make_engine(proxy=proxy or None, http2=channel.http2, tls=tls)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, SecretError) as error:
             problems.append(f"channels.{channel.name}: {error}")
             engine = DemoEngine()
     timeouts = Timeouts(

@@ -20,6 +20,8 @@ VERSION = "ccx/v1"
 LISTEN_PATTERN: Final = r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):\d{1,5}$"
 SHA256_PATTERN: Final = r"^[0-9a-f]{64}$"
 ORIGIN_PATTERN: Final = r"^(\*|https?://[^\s/]+)$"
+_HOST: Final = r"(\[[0-9A-Fa-f:.]+\]|[^\s:/?#@\[\]]*)"
+REDIS_PATTERN: Final = rf"^(rediss?://([^\s@]*@)?{_HOST}(:\d{{1,5}})?(/\S*)?(\?\S*)?|unix://\S+)$"
 OTLP_PATTERN: Final = r"^https?://\S+$"
 RISE_PATTERN: Final = r"^\+?\d+(\.\d+)?%$"
 
@@ -174,7 +176,7 @@ class Tokens(Node):
 class Redis(Node):
     """A Redis or Valkey server shared by several gateways."""
 
-    url: str | SecretSource
+    url: Annotated[str, StringConstraints(pattern=REDIS_PATTERN)] | SecretSource
     """redis:// or rediss:// URL; a reference where it holds a password."""
     prefix: Annotated[str, StringConstraints(min_length=1, max_length=64)] = "ccx"
     """Prefix of the keys."""

@@ -9,7 +9,14 @@ from typing import Any, Final
 from ccx.spec.channels import PROXY_PATTERN, URL_PATTERN
 from ccx.spec.conditions import FIELD_PATTERN, HEADER_PATTERN
 from ccx.spec.diagnostics import Path, name_path
-from ccx.spec.document import LISTEN_PATTERN, ORIGIN_PATTERN, OTLP_PATTERN, RISE_PATTERN, SHA256_PATTERN
+from ccx.spec.document import (
+    LISTEN_PATTERN,
+    ORIGIN_PATTERN,
+    OTLP_PATTERN,
+    REDIS_PATTERN,
+    RISE_PATTERN,
+    SHA256_PATTERN,
+)
 from ccx.spec.inline import looks_secret
 from ccx.spec.node import ENV_PATTERN, NAME_PATTERN
 
@@ -23,6 +30,7 @@ FORMS: Final[Mapping[str, tuple[str, str]]] = {
     ENV_PATTERN: ("the name of an environment variable", "write it like ANTHROPIC_API_KEY"),
     URL_PATTERN: ("the address of an upstream", "write it like https://api.example.com/v1"),
     PROXY_PATTERN: ("the address of a proxy", "write it like http://proxy.example.com:3128, or socks5://host:1080"),
+    REDIS_PATTERN: ("the address of a Redis", "write it like rediss://cache.example.com:6379/0"),
     HEADER_PATTERN: ("the name of a header", "write it like x-team"),
     FIELD_PATTERN: ("a field of the body", "write a dotted path like metadata.tier"),
     LISTEN_PATTERN: ("an address to listen on", "write host and port like 127.0.0.1:3000 or [::1]:3000"),

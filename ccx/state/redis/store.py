@@ -53,7 +53,7 @@ class RedisStore:
         self.name = os.urandom(6).hex()
         self._keys = keys = Keys(prefix)
         self._beat = call(BEAT, [keys.replicas, keys.epoch], self.name, GONE_AFTER, os.urandom(6).hex())
-        self._wire = RedisWire(url, ca=ca, greeting=self._beat)
+        self._wire = RedisWire(url, ca=ca, greeting=self._beat, patience=timeout)
         self._epoch: bytes | None = None
         self.link: Link[tuple[Word, ...], Reply] = Link(self._wire, timeout=timeout, connect=CONNECT, observe=observe)
         self._meters = RedisMeters(self.link, keys, lease=LEASE)
@@ -61,7 +61,9 @@ class RedisStore:
         self._health = SharedHealth(self.link, keys, health, name=self.name) if health is not None else None
         # What is large goes its own way: a conversation of megabytes must not hold up a limit.
         self._content: Link[tuple[Word, ...], Reply] = Link(
-            RedisWire(url, ca=ca), timeout=CONTENT * timeout, connect=CONNECT
+            RedisWire(url, ca=ca, greeting=("EXISTS", keys.epoch), patience=CONTENT * timeout),
+            timeout=CONTENT * timeout,
+            connect=CONNECT,
         )
         self.responses = FailsafeResponses(RedisResponses(self._content, keys), closed=closed)
         self.answers = RedisAnswers(self._content, keys)

@@ -3,11 +3,16 @@
 Law: what is sent in one batch is one write and one read, whatever it holds. Scripts are loaded when the connection is
 made, and again when the server has forgotten them; a call that was refused for that reason has done nothing and is made
 anew. The URL is asked for at each attempt to connect, so that a password may change; it is in no error.
-Source: https://redis.io/docs/latest/develop/reference/protocol-spec/
+
+Of a cluster one node is spoken to: all keys are in one slot (`ccx.state.redis.keys`), and whichever node the URL leads
+to says whose that is. A slot that moves later costs a new connection.
+Sources: https://redis.io/docs/latest/develop/reference/protocol-spec/
+https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#moved-redirection
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -15,10 +20,13 @@ from importlib import resources
 from typing import Any, Final
 
 from redis.asyncio.connection import Connection, parse_url
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import MovedError, NoScriptError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from ccx.state.link import WireError
+
+HOPS: Final = 4
+"""Nodes of a cluster that are asked one after the other, at most, for the one that holds the keys."""
 
 Word = bytes | str | int | float
 Reply = Any
@@ -56,7 +64,8 @@ def call(what: Script, keys: Sequence[Word], *arguments: Word) -> tuple[Word, ..
 class RedisWire:
     """One connection. `url` gives the server's address, each time anew; `ca` is the path of a certificate bundle that
     vouches for it instead of the system's. `greeting` is asked before anything else, once scripts are loaded, and
-    `greeted` is the answer."""
+    `greeted` is the answer. It has to come within `patience` seconds: a server that answers more slowly than requests
+    wait for would else be there and away by turns, and each time a request would pay for it."""
 
     def __init__(
         self,
@@ -65,19 +74,34 @@ class RedisWire:
         ca: str | None = None,
         scripts: Sequence[Script] = SCRIPTS,
         greeting: tuple[Word, ...] | None = None,
+        patience: float | None = None,
     ) -> None:
         self.greeted: Reply = None
         self._url = url
         self._ca = ca
         self._scripts = scripts
         self._greeting = greeting
+        self._patience = patience
+        self._moved: tuple[str, int] | None = None  # where the node that was asked last has sent us
         self._connection: Any = None  # redis.asyncio.Connection or its TLS or Unix kin, which share no typed base
 
     async def connect(self) -> None:
         """See `Wire`."""
+        for _ in range(HOPS):
+            try:
+                await self._open()
+                return
+            except WireError as error:
+                if error.kind != "moved":
+                    raise
+        self._moved = None
+        raise WireError("moved", "the nodes of Redis Cluster send from node to node")
+
+    async def _open(self) -> None:
         await self.close()
+        moved, self._moved = self._moved, None
         try:
-            connection = _made(await self._url(), ca=self._ca)
+            connection = _made(await self._url(), ca=self._ca, at=moved)
         except (ValueError, TypeError):
             raise WireError("url", "the URL of Redis is not valid") from None
         self._connection = connection
@@ -86,8 +110,15 @@ class RedisWire:
         except RedisError as error:
             raise _lost(error) from error
         await self._load()
-        if self._greeting is not None:
-            (self.greeted,) = await self.exchange([self._greeting])
+        if self._greeting is None:
+            return
+        try:
+            async with asyncio.timeout(self._patience):
+                (self.greeted,) = await self.exchange([self._greeting])
+        except TimeoutError:
+            assert self._patience is not None  # noqa: S101 - else nothing would have run out
+            message = f"it answers, but not within the {self._patience * 1000:g} ms that requests wait"
+            raise WireError("timeout", message) from None
 
     async def exchange(self, asked: Sequence[tuple[Word, ...]], /) -> Sequence[Reply]:
         """See `Wire`."""
@@ -98,6 +129,9 @@ class RedisWire:
             for place, reply in zip(forgotten, await self._batch([asked[p] for p in forgotten]), strict=True):
                 replies[place] = reply
         for reply in replies:
+            if isinstance(reply, MovedError):
+                self._moved = (reply.host, reply.port)
+                raise WireError("moved", "another node of Redis Cluster holds the keys")
             if isinstance(reply, ResponseError):
                 # A server that refuses: a replica that may not be written to, one without memory left.
                 raise WireError("refused", str(reply)[:200])
@@ -128,11 +162,14 @@ class RedisWire:
         return replies
 
 
-def _made(url: str, *, ca: str | None) -> Any:
+def _made(url: str, *, ca: str | None, at: tuple[str, int] | None) -> Any:
     options: dict[str, Any] = dict(parse_url(url))
     kind = options.pop("connection_class", Connection)
     if ca is not None and url.startswith("rediss://"):
         options["ssl_ca_certs"] = ca
+    if at is not None:
+        host, options["port"] = at
+        options["host"] = host or options.get("host", "localhost")  # none is said where it is the same
     # Time is the link's business, and the old protocol's answers are plain.
     return kind(**{**options, "socket_timeout": None, "socket_connect_timeout": None, "protocol": 2})
 
