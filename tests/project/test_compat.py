@@ -14,12 +14,17 @@ from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 
 from ccx.spec.compat import breaking, check, main
+from ccx.spec.document import REDIS_PATTERN
 from ccx.spec.schema import embedded
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = Path(__file__).with_name("published")
 """The schemas as last released. A release copies those of `schema/` here."""
-ACCEPTED: dict[str, str] = {}
+ACCEPTED: dict[str, str] = {
+    f"ccx.v1.json: state.redis.url: PATTERN_CHANGED: the pattern is {REDIS_PATTERN!r}": (
+        "what it refuses no client connects to: such a gateway shared nothing, and said so only in its log"
+    ),
+}
 """Breaks that were decided on, and why: the line that the check prints, and the reason."""
 
 
