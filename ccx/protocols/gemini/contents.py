@@ -96,7 +96,8 @@ def _answered(turns: list[Turn], writer: Writer) -> list[Turn]:
         found = [_result(call, at, results, writer, last=at + 1 == len(turns)) for call in calls]
         given = [(where, placed) for one in found if one is not None for where, placed in [one]]
         taken.update(id(placed) for _, placed in given)
-        if all(where == at + 1 for where, _ in given) and (not given or id(turns[at + 1].parts[0]) in taken):
+        own = {id(placed) for _, placed in given}
+        if all(where == at + 1 for where, _ in given) and (not given or id(turns[at + 1].parts[0]) in own):
             continue
         moved = sum(1 for where, _ in given if where not in (at, at + 1))
         if moved:

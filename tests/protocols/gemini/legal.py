@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from ccx.protocols.residue import unseal
+
 DATA = {
     "text",
     "inlineData",
@@ -26,6 +28,7 @@ SCHEMA = {"$ref", "$defs", "type", "format", "title", "description", "enum", "it
 SCHEMA |= {"maxItems", "minimum", "maximum", "anyOf", "properties", "additionalProperties", "required", "default"}
 SCHEMA |= {"propertyOrdering"}
 LEVELS = {"MINIMAL", "LOW", "MEDIUM", "HIGH", "XHIGH"}
+ENVELOPE = re.compile(r"ccx1\.[A-Za-z0-9_-]*")
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]{0,63}")
 
 
@@ -33,7 +36,9 @@ def check(payload: dict[str, Any], *, levels: set[str] = frozenset(), signed: bo
     """Raises AssertionError for what the API would refuse. `levels`: those of the model; none: it takes budgets.
     `signed`: the model wants signatures of calls. `known`: no part is one that a newer client may have sent."""
     assert set(payload) <= TOP, set(payload) - TOP
-    assert b"ccx1." not in msgspec.json.encode(payload), "an envelope was sent to an upstream"
+    # Somebody's words may begin like an envelope; one that opens is ours.
+    sealed = ENVELOPE.findall(msgspec.json.encode(payload).decode())
+    assert not any(unseal(one) for one in sealed), "an envelope was sent to an upstream"
     contents = payload["contents"]
     for content in contents:
         assert content["role"] in ("user", "model")

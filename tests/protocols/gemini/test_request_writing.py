@@ -110,6 +110,21 @@ def test_a_late_result_moves_to_its_call_and_a_lost_one_is_made_up() -> None:
     legal.check(found.payload)
 
 
+def test_a_result_goes_before_the_words_of_its_turn_though_a_moved_one_stood_there() -> None:
+    second = ir.ToolCall("c2", "g", "{}")
+    found = write(
+        user("a"),
+        model(CALL),
+        user("wait"),
+        model(second),
+        user(result(ir.Text("late")), "words", result(ir.Text("own"), id_="c2")),
+        model="gemini-2.5-pro",
+    )
+    own = {"functionResponse": {"name": "g", "id": "c2", "response": {"output": "own"}}}
+    assert sent(found)["contents"][-1] == turn(own, {"text": "words"})
+    legal.check(found.payload)
+
+
 def test_a_call_that_awaits_its_result_is_left_alone() -> None:
     found = write(user("a"), model(CALL), model="gemini-2.5-pro")
     assert len(sent(found)["contents"]) == 2
