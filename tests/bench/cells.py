@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tests.bench import bodies
-from tests.bench.contenders import ROOT, Contender, Yard
+from tests.bench.contenders import GUARDED, ROOT, Contender, Yard
 from tests.bench.machine import cpu_seconds, machine_load
 from tests.bench.processes import StartError
 
@@ -79,6 +79,8 @@ CELLS: Mapping[str, Cell] = {
         Cell("cache-1k-c32", "wrk", "json", 1024, 32, ("ccx-plain", "ccx-cache"), title="1 KB, kept answers"),
         Cell("cache-200k-c16", "wrk", "json", 200_000, 16, ("ccx-plain", "ccx-cache"), title="200 KB, kept answers"),
         Cell("cache-burst-c32", "streams", "burst", 1024, 32, ("ccx-plain", "ccx-cache"), title="kept stream of 50"),
+        Cell("guards-1k-c1", "wrk", "json", 1024, 1, GUARDED, title="limits and breakers, 1 connection"),
+        Cell("guards-1k-c32", "wrk", "json", 1024, 32, GUARDED, title="limits and breakers, 32 connections"),
         Cell("convert-1k-c32", "wrk", "json", 1024, 32, ("ccx-convert",), title="Messages to Chat, 1 KB"),
         Cell(
             "convert-20k-stream-c32",

@@ -16,7 +16,8 @@ from tests.bench.machine import Cores, cpu_seconds
 from tests.bench.processes import Child, Fleet, StartError, free_port, wait_open
 
 ROOT = Path(__file__).resolve().parents[2]
-OURS = ("ccx-plain", "ccx-full", "ccx-tokens", "ccx-convert", "ccx-cache")
+GUARDED = tuple(f"ccx-{kind}" for kind in specs.GUARDS)
+OURS = ("ccx-plain", "ccx-full", "ccx-tokens", "ccx-convert", "ccx-cache", *GUARDED)
 REFERENCES = ("direct", "nginx")
 EXTRA = ("litellm", "portkey")
 
@@ -51,6 +52,7 @@ class Yard:
         self.fleet = fleet
         self.cores = cores
         self._extras = extras
+        self._redis_port: int | None = None
         self.upstream = free_port()
         self.mock = fleet.start(
             "mock",
@@ -75,10 +77,23 @@ class Yard:
         starter = starters.get(name)
         if starter is not None:
             return starter(folder, port)
-        kind = name.removeprefix("ccx-")
-        if kind not in ("plain", "full", "tokens", "convert", "cache"):
+        if name not in OURS:
             raise StartError(f"no such contender: {name!r}")
-        return self.ccx(name, specs.ccx(kind, self.upstream), folder=folder, port=port)  # type: ignore[arg-type]  # just checked
+        redis = self._redis() if name == "ccx-redis" else None
+        kind: specs.Kind = name.removeprefix("ccx-")  # type: ignore[assignment]  # just checked
+        return self.ccx(name, specs.ccx(kind, self.upstream, redis=redis), folder=folder, port=port)
+
+    def _redis(self) -> int:
+        """Start a Redis, once, beside the upstream. Raises StartError."""
+        if self._redis_port is None:
+            program = which("redis-server") or which("valkey-server")
+            if program is None:
+                raise StartError("neither redis-server nor valkey-server is installed (Debian: redis-server)")
+            port = free_port()
+            command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+            wait_open(port, self.fleet.start("redis", command, core=self.cores.load, folder=self.fleet.folder))
+            self._redis_port = port
+        return self._redis_port
 
     def ccx(self, name: str, spec: str, *, folder: Path | None = None, port: int | None = None) -> Contender:
         """Start ccx on the text of a spec. Raises StartError."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -11,7 +12,13 @@ CLIENT_KEY = "ccx-bench-client-key-not-a-secret"
 LITELLM_KEY = "sk-bench-key-not-a-secret"
 UPSTREAM_KEY = "bench-upstream-key-not-a-secret"
 KINDS = ("json", "burst", "paced-20", "paced-20-150", "paced-100-30", "wait-20")
-Kind = Literal["plain", "full", "tokens", "convert", "cache"]
+Kind = Literal["plain", "full", "tokens", "convert", "cache", "unguarded", "guarded", "limits", "redis"]
+GUARDS: Mapping[Kind, str] = {
+    "unguarded": "a client key and two channels without breakers",
+    "guarded": "with breakers",
+    "limits": "with breakers, limits and a budget",
+    "redis": "the same in Redis",
+}
 
 _CLIENTS = """\
 clients:
@@ -56,7 +63,7 @@ def _channel(name: str, upstream: int, *, protocol: str = "messages", suffix: st
     )
 
 
-def ccx(kind: Kind, upstream: int, *, suffix: str = "", threshold: str | None = None) -> str:
+def ccx(kind: Kind, upstream: int, *, suffix: str = "", threshold: str | None = None, redis: int | None = None) -> str:
     """A spec in front of the upstream's port.
 
     plain     one channel, nothing else; no log, no metrics
@@ -65,7 +72,10 @@ def ccx(kind: Kind, upstream: int, *, suffix: str = "", threshold: str | None = 
     tokens    the same with a token condition that 200 KB of text do not decide by their length
     convert   Messages in, Chat out
     cache     the plain one with a route whose answers are kept
+    others    see GUARDS: what resilience costs, a piece at a time, with neither log nor metrics; `redis` is a port
     """
+    if kind in GUARDS:
+        return _guarded(kind, upstream, redis=redis)
     if kind in ("plain", "cache"):
         quiet = "telemetry: {logs: {format: none}, metrics: none}\n"
         kept = "routes: [{name: all, to: [first], cache: {ttl: 1h, when: any}}]\n" if kind == "cache" else ""
@@ -85,6 +95,32 @@ def ccx(kind: Kind, upstream: int, *, suffix: str = "", threshold: str | None = 
             "telemetry: {logs: {format: json, file: requests.log}, metrics: prometheus}\n",
         )
     )
+
+
+def _guarded(kind: Kind, upstream: int, *, redis: int | None) -> str:
+    limited = kind in ("limits", "redis")
+    client = {"key": {"sha256": hashlib.sha256(CLIENT_KEY.encode()).hexdigest()}}
+    tokens = {"requests": "9M/min", "input_tokens": "900M/min", "output_tokens": "900M/min", "concurrency": 5000}
+    channels = {}
+    for name in ("first", "second"):
+        channel: dict[str, object] = {
+            "protocol": "messages",
+            "base_url": f"http://127.0.0.1:{upstream}",
+            "keys": [{"env": "CCX_BENCH_KEY", **({"limits": {"requests": "9M/min"}} if limited else {})}],
+            "models": {f"claude-bench-{kind}": f"mock-{kind}" for kind in KINDS},
+        }
+        channels[name] = channel | ({"limits": tokens} if limited else {})
+        if kind == "unguarded":
+            channels[name]["breaker"] = "off"
+    spec: dict[str, object] = {
+        "version": "ccx/v1",
+        "clients": {"bench": client | ({"limits": tokens, "budget": {"usd": 10**6, "per": "day"}} if limited else {})},
+        "channels": channels,
+        "telemetry": {"logs": {"format": "none"}, "metrics": "none"},
+    }
+    if kind == "redis":
+        spec["state"] = {"redis": {"url": f"redis://127.0.0.1:{redis}/0"}}
+    return json.dumps(spec, indent=1)  # JSON is YAML
 
 
 def many_routes(count: int, upstream: int, *, mark: str = "a") -> str:

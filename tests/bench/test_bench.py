@@ -238,6 +238,7 @@ def test_the_specs_compile(tmp_path: Path) -> None:
     from ccx.spec.validate import load
 
     texts = {kind: specs.ccx(kind, 1, suffix="-a") for kind in ("plain", "full", "tokens")}
+    texts |= {kind: specs.ccx(kind, 1, redis=1) for kind in specs.GUARDS}
     texts["many"] = specs.many_routes(50, 1)
     digests = set()
     for name, text in texts.items():
