@@ -31,11 +31,13 @@ MAX_OBSERVED: Final = 64 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What was read of an answer. `finish` is the provider's own word, `model` the one it says it used."""
+    """What was read of an answer. `finish` is the provider's own word, `model` the one it says it used; `failed`: it is
+    an error in place of an answer, whatever its status."""
 
     usage: Usage = NO_USAGE
     finish: str | None = None
     model: str | None = None
+    failed: bool = False
 
 
 class _Response(msgspec.Struct):
@@ -96,6 +98,7 @@ class StreamObserver:
     `meaningful`: an event came that carries content, a tool call or thinking, or properly ends the stream. Pings,
     empty starts and errors are not meaningful: until it is set, another upstream can still be asked.
     `terminal`: the protocol's proper end came. A stream that ends without it was cut.
+    `over`: its very last event came, behind which nothing can be missing; a Chat stream has usage after its finish.
     `error`: the payload of an error inside the stream. Look at it first: a failed response is terminal as well.
     An observer that gives up (an event beyond `MAX_OBSERVED`) sets both flags, so that nothing is blamed on the stream.
     """
@@ -103,6 +106,7 @@ class StreamObserver:
     __slots__ = (
         "_array",
         "_blocks",
+        "_done",
         "_finish",
         "_hears",
         "_keeps",
@@ -127,6 +131,7 @@ class StreamObserver:
         # The newest events of a protocol where any may hold what only the last one is asked for.
         self._last = b""
         self._lost = False
+        self._done = False
         self.meaningful = False
         self.terminal = False
         self.error: bytes | None = None
@@ -168,6 +173,11 @@ class StreamObserver:
                 self._hear(event, data)
 
     @property
+    def over(self) -> bool:
+        """See the class."""
+        return self.terminal and not self._lost and (self._done or self._hears is not _hear_chat)
+
+    @property
     def observation(self) -> Observation:
         """What has been read so far."""
         if self._hears is _hear_gemini and self._last:
@@ -202,7 +212,7 @@ class StreamObserver:
             if event == "error":
                 self.error = data
             elif data == b"[DONE]" and self._hears is _hear_chat:
-                self.terminal = self.meaningful = True
+                self.terminal = self.meaningful = self._done = True
         elif event == "error" or heard.type == "error" or heard.error:
             self.error = data
         else:
@@ -220,6 +230,8 @@ def observe_body(protocol: Protocol, operation: Operation, raw: bytes) -> Observ
     heard = _decoded(raw)
     if heard is None:
         return Observation()
+    if heard.error and _says_nothing(protocol, heard):
+        return Observation(failed=True)
     match protocol:
         case Protocol.MESSAGES:
             return Observation(anthropic_usage(heard.usage), _text(heard.stop_reason), _text(heard.model))
@@ -236,6 +248,22 @@ def observe_body(protocol: Protocol, operation: Operation, raw: bytes) -> Observ
             return Observation(gemini_usage(heard.usageMetadata), finish, _text(heard.modelVersion))
         case Protocol.IMAGES | Protocol.EMBEDDINGS:
             return Observation(openai_usage(heard.usage), None, _text(heard.model))
+
+
+def _says_nothing(protocol: Protocol, heard: _Heard) -> bool:
+    """Whether an answer that names an error has nothing beside it. Gateways send such with a status of 200:
+    https://openrouter.ai/docs/api/reference/errors-and-debugging"""
+    match protocol:
+        case Protocol.MESSAGES:
+            return bool(heard.type != "message")
+        case Protocol.CHAT:
+            return not heard.choices
+        case Protocol.RESPONSES:
+            return _text(heard.status) in ("failed", None)
+        case Protocol.GEMINI:
+            return not heard.candidates
+        case Protocol.IMAGES | Protocol.EMBEDDINGS:
+            return True
 
 
 def _reads_messages(block: bytes) -> bool:

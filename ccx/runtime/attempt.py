@@ -139,7 +139,7 @@ async def attempt(
 
 @dataclass(frozen=True, slots=True)
 class _Refusal:
-    """An upstream's error, as it came: a status, or an error event at the head of a stream."""
+    """An upstream's error, as it came: a status, an error event at the head of a stream, or an error for an answer."""
 
     status: int
     headers: list[Header]
@@ -195,7 +195,7 @@ async def _hold_stream(reply: Reply, protocol: Protocol) -> Answer | _Refusal:
     return Answer(reply.status, reply.headers, held, reply, observer, decoder, None, events=decoder is None)
 
 
-async def _hold_body(reply: Reply, outgoing: Outgoing, *, json: bool) -> Answer:
+async def _hold_body(reply: Reply, outgoing: Outgoing, *, json: bool) -> Answer | _Refusal:
     endpoint = outgoing.endpoint
     streamed = endpoint.protocol is Protocol.GEMINI and endpoint.stream is True
     if streamed:
@@ -211,7 +211,7 @@ async def _hold_body(reply: Reply, outgoing: Outgoing, *, json: bool) -> Answer:
     return Answer(reply.status, reply.headers, held, reply, None, decoder_for(reply.headers), None)
 
 
-async def _hold_array(reply: Reply, protocol: Protocol) -> Answer:
+async def _hold_array(reply: Reply, protocol: Protocol) -> Answer | _Refusal:
     """A Gemini stream that was not asked for as events: one JSON array, an element at a time."""
     first = await reply.next()
     if not first:
@@ -221,6 +221,8 @@ async def _hold_array(reply: Reply, protocol: Protocol) -> Answer:
     if decoder is not None and not decoder.known:
         return Answer(reply.status, reply.headers, [first], reply, None, decoder, None)
     await observe(observer, decoder, first)
+    if observer.error is not None and not observer.meaningful:
+        return _Refusal(reply.status, reply.headers, observer.error)
     return Answer(reply.status, reply.headers, [first], reply, observer, decoder, None)
 
 
@@ -233,7 +235,7 @@ async def observe(observer: StreamObserver, decoder: Decoder | None, chunk: byte
         await asyncio.to_thread(lambda: observer.feed(unpack(chunk)))
 
 
-async def _whole(reply: Reply, body: bytes, endpoint: Endpoint, *, json: bool) -> Answer:
+async def _whole(reply: Reply, body: bytes, endpoint: Endpoint, *, json: bool) -> Answer | _Refusal:
     decoder = decoder_for(reply.headers)
     try:
         return await worked(
@@ -245,7 +247,9 @@ async def _whole(reply: Reply, body: bytes, endpoint: Endpoint, *, json: bool) -
         return Answer(reply.status, reply.headers, [body], None, None, decoder, None, unread=error)
 
 
-def _looked_at(reply: Reply, body: bytes, endpoint: Endpoint, decoder: Decoder | None, *, json: bool) -> Answer:
+def _looked_at(
+    reply: Reply, body: bytes, endpoint: Endpoint, decoder: Decoder | None, *, json: bool
+) -> Answer | _Refusal:
     plain = body
     if decoder is not None:
         plain = decoder.feed(body)
@@ -259,6 +263,8 @@ def _looked_at(reply: Reply, body: bytes, endpoint: Endpoint, decoder: Decoder |
     elif not plain and endpoint.operation is Operation.GENERATE:
         raise BadReply("the reply is empty", stage="body")
     observation = observe_body(endpoint.protocol, endpoint.operation, plain)
+    if observation.failed:
+        return _Refusal(reply.status, reply.headers, plain)
     return Answer(reply.status, reply.headers, [body], None, None, decoder, observation, plain=plain)
 
 
@@ -283,6 +289,20 @@ def _classified(refusal: _Refusal, choice: Choice, key: LiveKey | None, *, now: 
         retry_after=wait if wait is not None else retry_after_body(body),
         protocol=choice.surface.protocol,
     )
+
+
+def said_later(error: bytes, choice: Choice) -> tuple[FailureClass, float | None]:
+    """The class of an error event that came after a part of the answer, and the wait in seconds that it asks for."""
+    said = read_error(choice.surface.protocol, error)
+    found = classify(
+        dialect=choice.channel.dialect,
+        status=200,
+        type=said.type,
+        code=said.code,
+        message=said.message,
+        status_text=said.status_text,
+    )
+    return found or "server_error", retry_after_body(error)
 
 
 def _redacted(text: str, key: LiveKey | None) -> str:

@@ -63,6 +63,7 @@ _KIND_OF: dict[FailureClass, ErrorKind] = {
     "rate_limit": "rate_limit",
     "timeout": "timeout",
 }
+_TELLING: dict[tuple[FailureClass, int], ErrorKind] = {("auth", 403): "permission", ("bad_request", 413): "too_large"}
 
 
 async def serve_from_upstreams(
@@ -293,7 +294,7 @@ async def tell_failure(request: Request, failures: list[Failure], sender: Sender
 
 
 def _kind(failure: FailureClass, status: int) -> ErrorKind:
-    return _KIND_OF.get(failure) or KINDS.get(status, "api_error")
+    return _TELLING.get((failure, status)) or _KIND_OF.get(failure) or KINDS.get(status, "api_error")
 
 
 def _timeouts(upstream: Upstream, *, stream: bool, remaining: float) -> Timeouts:

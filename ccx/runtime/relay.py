@@ -7,10 +7,13 @@ never the relay's.
 
 from __future__ import annotations
 
+import msgspec
+
 from ccx.errors import BadReply, UpstreamError
 from ccx.protocols.endpoints import Endpoint
 from ccx.protocols.failures import render_stream_error
-from ccx.protocols.observe import Observation
+from ccx.protocols.observe import Observation, StreamObserver
+from ccx.protocols.sse import parse_events
 from ccx.runtime.answers import Sender, receipt, reply_headers
 from ccx.runtime.attempt import Answer, observe
 from ccx.telemetry.exchange import OK, Exchange
@@ -46,6 +49,19 @@ class Tail:
         end = max(ends, default=len(data) if len(data) > self.LIMIT else 0)
         self.held = data[end:]
         return data[:end]
+
+    def rest(self) -> bytes:
+        """What is kept back at the stream's end: an event all the same, if only its blank line is missing. Raises
+        BadReply where it is half of one."""
+        if not self.held:
+            return b""
+        for event in parse_events(self.held.replace(b"\r\n", b"\n") + b"\n\n"):
+            if event.data.strip() not in (b"", b"[DONE]"):
+                try:
+                    msgspec.json.decode(event.data, type=msgspec.Raw)
+                except (msgspec.DecodeError, RecursionError):
+                    raise BadReply("it ended within an event", stage="body") from None
+        return self.held
 
 
 async def relay(endpoint: Endpoint, answer: Answer, exchange: Exchange, sender: Sender) -> str:
@@ -107,9 +123,12 @@ async def _stream(
             observer.end()
         if observer is not None and not observer.terminal and observer.error is None:
             raise BadReply("it ended early", stage="body")
-        if tail.held:
-            await sender.piece(tail.held)
+        if rest := tail.rest():
+            await sender.piece(rest)
     except UpstreamError as error:
+        if observer is not None and answer.events and not tail.held and (observer.over or observer.error):
+            # All has been said: what broke is the connection only, and an error behind the end would undo the answer.
+            return await _ended(observer, exchange, sender)
         exchange.error_kind = "upstream_cut"
         if observer is None or not answer.events:
             raise CutError(str(error)) from error
@@ -126,6 +145,10 @@ async def _stream(
         )
         await sender.end()
         return "timeout" if error.stage in ("idle", "total") else "server_error"
+    return await _ended(observer, exchange, sender)
+
+
+async def _ended(observer: StreamObserver | None, exchange: Exchange, sender: Sender) -> str:
     await sender.end()
     if observer is not None and observer.error is not None:
         exchange.error_kind = "upstream_stream_error"

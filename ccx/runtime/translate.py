@@ -145,10 +145,11 @@ async def send_stream(
             await conversion.keep(out)
             await sender.piece(out)
     except UpstreamError as error:
-        exchange.error_kind = "upstream_cut"
-        await sender.piece(converter.fail(f"The upstream's stream broke off: {error}."))
-        await sender.end()
-        return "timeout" if error.stage in ("idle", "total") else "server_error"
+        if not converter.over:  # else all has been said, and what broke is the connection only
+            exchange.error_kind = "upstream_cut"
+            await sender.piece(converter.fail(f"The upstream's stream broke off: {error}."))
+            await sender.end()
+            return "timeout" if error.stage in ("idle", "total") else "server_error"
     finally:
         silence.stop()
         reply.abort()

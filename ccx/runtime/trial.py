@@ -13,12 +13,12 @@ from typing import Final, NamedTuple
 
 from ccx.errors import ClientError, UpstreamError
 from ccx.runtime.answers import Sender
-from ccx.runtime.attempt import Answer, Failure, Outgoing, attempt, build_call
+from ccx.runtime.attempt import Answer, Failure, Outgoing, attempt, build_call, said_later
 from ccx.runtime.convert import Conversion, Converted
 from ccx.runtime.drawing import Drawing
 from ccx.runtime.limits import Limiter
 from ccx.runtime.outbound import Outbound, Prepared
-from ccx.runtime.relay import relay
+from ccx.runtime.relay import CutError, relay
 from ccx.runtime.schedule import Move
 from ccx.runtime.selecting import Selector, verdict_of
 from ccx.runtime.translate import convert_whole, drawn_whole, send_stream, send_whole
@@ -97,9 +97,16 @@ class Trial:
         exchange.attempts = (*self._before, self._record(OK, None, 0.0))
         exchange.losses = prepared.losses
         self.answer = None  # the relay's to end
+        wait: float | None = None
         try:
             self._outcome = await _relayed(around, answer, prepared)
+            if self._outcome != OK and answer.observer is not None and answer.observer.error is not None:
+                self._outcome, wait = said_later(answer.observer.error, self.move.choice)
             return None
+        except CutError as error:
+            if isinstance(error.__cause__, UpstreamError):
+                self._outcome = classify_exception(error.__cause__)
+            raise
         except ClientError as error:
             # Declined in an answer that was otherwise in order: an error like any other in the client's protocol.
             self._outcome = "content_filter"
@@ -116,7 +123,7 @@ class Trial:
                     around.state.prompted(name, exchange.input_tokens, exchange.cache_read_tokens or 0)
                 if exchange.output_tokens is not None:
                     around.state.answered(exchange.client or "", exchange.output_tokens)
-            self._end()
+            self._end(wait=wait)
 
     def outpaced(self) -> None:
         """Another was quicker: nobody wants this answer, which says nothing against the target."""

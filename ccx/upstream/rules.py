@@ -182,6 +182,10 @@ _WORDS: list[Rule] = [
     *_words("quota", "billing_error"),
     *_words("timeout", "timeout_error"),
     *_words("bad_request", "request_too_large"),
+    # What ccx itself says to clients of OpenAI's protocols, since a gateway may stand behind another.
+    *_words("overloaded", "overloaded"),
+    *_words("timeout", "timeout"),
+    *_words("auth", "permission_denied"),
     # llama.cpp's server: https://github.com/ggml-org/llama.cpp/tree/master/tools/server
     *_words("context_window", "exceed_context_size_error"),
     # Google's canonical statuses and reasons, all upper case: https://cloud.google.com/apis/design/errors

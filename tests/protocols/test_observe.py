@@ -447,3 +447,43 @@ def test_zeros_do_not_hide_what_was_known() -> None:
     assert listen(M, START, WORD, late).observation.usage == Usage(210, 5, 200)
     early = typed("message_start", message={"usage": {"input_tokens": 0, "output_tokens": 0}})
     assert listen(M, early, WORD, STOP).observation.usage == Usage(10, 42)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "body", "failed"),
+    [
+        (M, {"type": "error", "error": {"type": "overloaded_error", "message": "x"}}, True),
+        (M, {"type": "message", "content": [], "error": None}, False),
+        (C, {"error": {"message": "x", "code": 502}}, True),
+        (C, {"choices": [], "error": "x"}, True),
+        (C, {"choices": [{"index": 0}], "error": {"message": "of one choice"}}, False),
+        (R, {"status": "failed", "error": {"code": "server_error"}, "output": []}, True),
+        (R, {"status": "completed", "error": None, "output": []}, False),
+        (G, {"error": {"code": 503, "status": "UNAVAILABLE"}}, True),
+        (G, {"candidates": [{"index": 0}]}, False),
+        (IM, {"error": {"message": "x"}}, True),
+        (IM, {"data": []}, False),
+    ],
+)
+def test_an_error_in_place_of_an_answer(protocol: Protocol, body: dict[str, object], failed: bool) -> None:
+    assert observe_body(protocol, Operation.GENERATE, json.dumps(body).encode()).failed is failed
+
+
+def test_a_stream_is_over_at_its_very_last_event_only() -> None:
+    observer = StreamObserver(C)
+    for event, over in ((delta(content="hi"), False), (delta("stop"), False), (b"data: [DONE]\n\n", True)):
+        observer.feed(event)
+        assert observer.over is over
+    observer = StreamObserver(M)
+    observer.feed(typed("message_delta", delta={"stop_reason": "end_turn"}))
+    assert not observer.over
+    observer.feed(typed("message_stop"))
+    assert observer.over
+
+
+def test_a_stream_that_was_given_up_is_not_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(observe, "MAX_OBSERVED", 100)
+    observer = StreamObserver(M)
+    observer.feed(b"data: " + b"x" * 200)
+    assert observer.terminal
+    assert not observer.over
