@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from ccx.errors import ClientError, UsageError
+from ccx.plan.readable import duration
 from ccx.protocols.body import Body, open_body
 from ccx.protocols.endpoints import Endpoint, resolve
 from ccx.protocols.facts import has_images, has_tools, server_tools, thinking_enabled
@@ -14,7 +16,8 @@ from ccx.protocols.names import CHAT_PROTOCOLS, Protocol
 from ccx.routing.conditions import BodyField, TokensIn, leaves
 from ccx.routing.decide import Decider
 from ccx.routing.facts import NOTHING, Facts
-from ccx.routing.table import Client
+from ccx.routing.sticky import by_highest, takes_part
+from ccx.routing.table import Client, RoutingTable
 from ccx.spec.scalars import parse_count
 from ccx.tokens.counter import TokenCounter
 
@@ -106,6 +109,34 @@ def read_request(
         body=_fields(body, {leaf.path for leaf in asked if isinstance(leaf, BodyField)}),
         direct=caller.direct if caller is not None else True,
     )
+
+
+def remembered(table: RoutingTable, count: str | None) -> int | None:
+    """The count that a session is remembered by, as `--sticky-tokens` says. Raises UsageError."""
+    if count is None:
+        return None
+    if table.sticky is None:
+        raise UsageError("--sticky-tokens: the spec does not remember sessions", hint="tokens: {sticky: 1h}")
+    try:
+        return parse_count(count)
+    except ValueError as error:
+        raise UsageError(f"--sticky-tokens: {error}") from None
+
+
+def by_session(decider: Decider, facts: Facts, highest: int | None) -> tuple[Facts, tuple[str, ...]]:
+    """The facts by which a request is decided whose session is remembered by `highest`, and what there is to say of
+    that. The facts themselves where its own count decides."""
+    sticky = decider.table.sticky
+    if sticky is None or not takes_part(decider, facts):
+        return facts, ()
+    if highest is None:
+        return facts, (f"in a session, its highest count of the last {duration(sticky)} decides (--sticky-tokens)",)
+    own = "its own" if facts.input_tokens is None else f"its own {facts.input_tokens:,}"
+    if by_highest(decider, facts, highest) is None:
+        why = "the highest count of its session is no higher, or leads to no target"
+        return facts, (f"{own} tokens decide: {why}",)
+    said = f"the highest count of its session in {duration(sticky)}, {highest:,} tokens, decides instead of {own}"
+    return replace(facts, input_tokens=highest), (said,)
 
 
 def _endpoint(decider: Decider, path: str | None, protocol: Protocol | None, *, model: str | None) -> Endpoint:

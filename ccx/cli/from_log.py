@@ -24,12 +24,14 @@ _NUMBERED: Final = re.compile(r"(?P<path>.+):(?P<number>[0-9]{1,12})")
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """The facts of a line; the table and the route that served it then; and notes on what the line does not say."""
+    """The facts of a line; the table and the route that served it then; notes on what the line does not say; and the
+    count of its session by which it was decided, if that was not its own."""
 
     facts: Facts
     digest: str
     route: str | None
     notes: tuple[str, ...]
+    sticky_tokens: int | None = None
 
 
 class _Served(msgspec.Struct):
@@ -67,7 +69,7 @@ def read_line(table: RoutingTable, source: str) -> Logged:
         notes.append("the log does not say how many tokens the prompt has: taken as none")
     if known.client is not None and known.client not in judge.clients:
         notes.append(f"the client {known.client!r} is not declared any more")
-    return Logged(facts, served.digest, row.request.route, tuple(notes))
+    return Logged(facts, served.digest, row.request.route, tuple(notes), row.sticky)
 
 
 def _line(source: str) -> bytes:

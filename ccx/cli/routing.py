@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from ccx.cli.asked import given, read_request
+from ccx.cli.asked import by_session, given, read_request, remembered
 from ccx.cli.explained import ASCII, UNICODE, as_data, as_text
 from ccx.cli.from_log import Logged, read_line
 from ccx.errors import Exit, UsageError
@@ -68,6 +68,9 @@ def explain(
     model: Annotated[str | None, typer.Option(help="The model as the client writes it.")] = None,
     protocol: Annotated[_ProtocolName | None, typer.Option(help="The client's protocol. Default: messages.")] = None,
     tokens: Annotated[str | None, typer.Option(help="Size of the prompt: 900, 60k, none. Default: 0.")] = None,
+    sticky_tokens: Annotated[
+        str | None, typer.Option(metavar="N", help="Highest count that its session has had of late (tokens.sticky).")
+    ] = None,
     stream: Annotated[bool | None, typer.Option("--stream/--no-stream", help="Ask for a stream.")] = None,
     tools: Annotated[bool | None, typer.Option("--tools/--no-tools", help="Declare tools.")] = None,
     server_tool: Annotated[list[str] | None, typer.Option(help="A tool that the provider runs; repeatable.")] = None,
@@ -116,6 +119,7 @@ def explain(
             "--prefix": prefix,
             "--request": request,
             "--path": url_path,
+            "--sticky-tokens": sticky_tokens,
         }
         doubled = [name for name, value in others.items() if value is not None]
         if doubled:
@@ -154,16 +158,22 @@ def explain(
             prefix=prefix,
             body_fields=body_field or [],
         )
-    trace = traced(decider, facts, sources=compiled.sources)
+    highest = logged.sticky_tokens if logged is not None else remembered(compiled.table, sticky_tokens)
+    judged, notes = by_session(decider, facts, highest)
+    if logged is not None and highest is None:
+        notes = ()  # the line would say it
+    trace = traced(decider, judged, sources=compiled.sources)
     if output == "json":
         data = as_data(trace, digest=compiled.digest)
+        data["sticky_tokens"] = judged.input_tokens if judged is not facts else None
+        data["notes"] = [*notes]
         if logged is not None:
             data["logged"] = {"digest": logged.digest, "route": logged.route, "notes": list(logged.notes)}
         typer.echo(json.dumps(data, indent=2, ensure_ascii=False))
         return
     encoding = sys.stdout.encoding or "ascii"
     signs = UNICODE if encoding.lower().replace("-", "").startswith("utf") else ASCII
-    text = as_text(trace, digest=compiled.digest, signs=signs)
+    text = "\n".join([as_text(trace, digest=compiled.digest, signs=signs), *(f"note: {note}" for note in notes)])
     if logged is not None:
         text = "\n".join([text, *_then(logged, compiled.digest)])
     typer.echo(text.encode(encoding, "backslashreplace").decode(encoding))

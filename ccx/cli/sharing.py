@@ -62,6 +62,7 @@ def share(
         changed=changed,
     )
     gateway.meters = store.meters
+    gateway.marks = store.marks
     gateway.responses = store.responses
     gateway.caching = Caching(store.answers)
     gateway.caching.configure(gateway.live.table)
@@ -82,6 +83,7 @@ def _share_with_workers(gateway: Gateway, socket: Path, telemetry: Telemetry) ->
     metrics = telemetry.metrics
     state = WorkersState(socket, observe=metrics.state_seconds.labelled("workers").observe, changed=changed)
     gateway.meters = state.meters
+    gateway.marks = state.marks
     gateway.shared = state
 
     def read() -> None:

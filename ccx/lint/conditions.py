@@ -11,6 +11,7 @@ from ccx.lint.subject import Subject
 from ccx.routing.compile_conditions import compile_when
 from ccx.routing.conditions import Constant
 from ccx.routing.globs import glob_matches
+from ccx.routing.sticky import least_tokens
 from ccx.spec.conditions import When
 from ccx.spec.diagnostics import Fix, Path
 from ccx.spec.finding import Finding
@@ -170,8 +171,16 @@ def _constant(path: Path, value: bool, *, empty: bool) -> Finding:
     return Finding(path, "CCX216", message, help=advice, at_key=True)
 
 
+def idle_memory(subject: Subject) -> Iterator[Finding]:
+    if subject.table.sticky is not None and least_tokens(subject.table) is None:
+        message = "sessions are remembered by their tokens, and no route asks for these"
+        advice = "remove it; `affinity: session` keeps a session at one target of a group"
+        yield Finding(("tokens", "sticky"), "CCX217", message, help=advice)
+
+
 CONDITIONS: Final[tuple[Rule, ...]] = (
     Rule(("CCX213",), dead_exclusions),
     Rule(("CCX215",), covered_patterns),
     Rule(("CCX216",), constant_conditions),
+    Rule(("CCX217",), idle_memory),
 )

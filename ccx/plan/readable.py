@@ -403,7 +403,8 @@ def admin_fields(one: table.RoutingTable) -> Fields:
 
 def tokens_fields(one: table.RoutingTable) -> Fields:
     """What a token is."""
-    return {("tokenizer",): one.tokenizer}
+    sticky = duration(one.sticky) if one.sticky is not None else ""
+    return {("tokenizer",): one.tokenizer, **_some(("sticky",), sticky)}
 
 
 SECTIONS: Final[Mapping[str, Callable[[table.RoutingTable], Fields]]] = {

@@ -120,6 +120,7 @@ class _Compilation:
             telemetry=_telemetry(root.telemetry),
             direct=direct if server.direct else table.DIRECT,
             groups=tuple(_group(name, root.groups[name]) for name in sorted(root.groups)),
+            sticky=root.tokens.sticky,
         )
         return Compiled(compiled, digest(compiled), tuple(self._found), MappingProxyType(self._sources(compiled)))
 

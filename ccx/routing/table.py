@@ -365,7 +365,8 @@ class RoutingTable:
 
     `direct` is the pattern of the routes of requests that name a channel themselves: it has what every route inherits,
     and neither its name nor its targets mean anything. Paths of secret files, certificates and logs are as written in
-    the spec, relative to its folder.
+    the spec, relative to its folder. `sticky` is for how many milliseconds a session is judged by its highest count of
+    tokens; None is off.
     """
 
     version: str
@@ -380,6 +381,7 @@ class RoutingTable:
     telemetry: Telemetry = Telemetry()
     direct: Route = DIRECT
     groups: tuple[Group, ...] = ()
+    sticky: int | None = None
 
     def channel(self, name: str) -> Channel:
         """The channel of this name. Raises KeyError; a compiled table never dangles."""

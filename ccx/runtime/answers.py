@@ -51,6 +51,8 @@ def receipt(exchange: Exchange, *, status: int | None = None) -> list[Header]:
         headers.append((b"x-ccx-route", exchange.route.encode()))
     if exchange.cache is not None:
         headers.append((b"x-ccx-cache", exchange.cache.encode()))
+    if exchange.sticky_tokens is not None:
+        headers.append((b"x-ccx-sticky-tokens", b"%d" % exchange.sticky_tokens))
     attempts = exchange.attempts
     if attempts:
         last = attempts[-1]

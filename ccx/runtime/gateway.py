@@ -17,6 +17,7 @@ from ccx.runtime.live import Live, retired
 from ccx.runtime.selecting import budgeted, cares
 from ccx.runtime.watch import SwapWatch
 from ccx.state.health import Health
+from ccx.state.marks import Marks, MemoryMarks
 from ccx.state.memory import MemoryState
 from ccx.state.meters import MemoryMeters, Meters
 from ccx.state.responses import MemoryResponses, ResponseStore
@@ -44,6 +45,7 @@ class Gateway:
     def __init__(self, live: Live) -> None:
         self.state = MemoryState()
         self.meters: Meters = MemoryMeters()
+        self.marks: Marks = MemoryMarks()
         self.health = Health()
         self.health.configure(cares(live.table))
         self.caching = Caching()
@@ -85,6 +87,8 @@ class Gateway:
         self.state.retain(stable_ids(live.table), {client.name for client in live.table.clients})
         self.health.configure(cares(live.table))
         self.caching.configure(live.table)
+        if live.table.sticky is None and isinstance(self.marks, MemoryMarks):
+            self.marks.clear()
         self.retries.retain(budgeted(live.table))
         for engine in retired(old, live):
             self._close(engine)

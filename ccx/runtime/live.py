@@ -19,6 +19,7 @@ from ccx.protocols.names import Protocol
 from ccx.routing.decide import Decider
 from ccx.routing.facts import Facts
 from ccx.routing.prices import PriceList
+from ccx.routing.sticky import least_tokens
 from ccx.routing.table import Channel, Client, Limits, Pairs, RoutingTable
 from ccx.runtime.metering import Metering, metering
 from ccx.secrets import SecretRef, fingerprint, read_file, resolve
@@ -84,6 +85,7 @@ class Live:
     clients: Mapping[bytes, Client]
     admin_key: bytes | None
     secrets: frozenset[str]
+    least_tokens: int | None = None  # where sessions are remembered: the lowest number that counts are compared with
     without_compaction: set[str] = field(default_factory=set)  # channels that were seen to have none; grows
 
     def admits(self, key_hash: bytes, *, today: date) -> Client | None:
@@ -154,6 +156,7 @@ def prepare(
         clients={bytes.fromhex(key): client for client in table.clients for key in client.keys},
         admin_key=hashlib.sha256(admin.encode()).digest() if admin is not None else None,
         secrets=frozenset(key.value for upstream in upstreams.values() for key in upstream.keys),
+        least_tokens=least_tokens(table) if table.sticky is not None else None,
     )
     _self_check(live)
     return live

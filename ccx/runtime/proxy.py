@@ -33,6 +33,7 @@ from ccx.runtime.limits import Limiter, answered
 from ccx.runtime.live import Live
 from ccx.runtime.outbound import Outbound, is_sealed
 from ccx.runtime.relay import CutError
+from ccx.runtime.sticky import decide_sticky
 from ccx.runtime.understand import Request, opened, understand
 from ccx.telemetry.exchange import CLIENT_GONE, DRAINED, Exchange
 from ccx.tokens.counter import TokenCounter
@@ -201,7 +202,13 @@ class Proxy:
         Raises GatewayError where nothing matches or nothing can serve, ClientError where the route denies.
         """
         decider, facts = request.live.decider, request.facts
-        decision = decider.decide(facts)
+        sticky = request.live.table.sticky
+        if sticky is None:
+            decision = decider.decide(facts)
+        else:
+            decision = await decide_sticky(
+                request, self._gateway.marks, window=sticky / 1000, counter=self._counter, count=self._tokens
+            )
         if isinstance(decision, NeedsTokens):
             request.facts = facts = replace(facts, input_tokens=await self._tokens(request))
             decision = decider.decide(facts)

@@ -8,7 +8,6 @@ promoted goes first. Whether and how often is not decided here: that is the sche
 
 from __future__ import annotations
 
-import hashlib
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -17,12 +16,12 @@ from typing import Final, assert_never
 
 from ccx.catalog.models import charge
 from ccx.protocols.body import Body
-from ccx.protocols.session import prompt_prefix, session_id
+from ccx.protocols.session import prompt_prefix
 from ccx.routing import table
 from ccx.routing.decide import Choice, Step
 from ccx.routing.select import order, pick_key
 from ccx.routing.table import Affinity, Breaker, RoutingTable
-from ccx.runtime.admission import SESSION
+from ccx.runtime.sticky import scoped, session_key
 from ccx.runtime.understand import Request
 from ccx.state import breaker
 from ccx.state.health import Care, Cause, Cooldown, Health, TargetId
@@ -191,21 +190,16 @@ def affinity_key(request: Request, affinity: Affinity) -> bytes | None:
         case "none":
             return None
         case "client":
-            found = request.client.name if request.client is not None else None
+            return scoped(request, request.client.name) if request.client is not None else None
         case "session":
-            sent = (*request.inbound.forward, (SESSION, request.inbound.read.get(SESSION, b"")))
-            headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in sent}
-            found = session_id(request.endpoint.protocol, headers, body)
-            if found is None and body is not None:
+            session = session_key(request)
+            if session is None and body is not None:
                 return prompt_prefix(request.endpoint.protocol, body)
+            return session
         case "prefix":
             return prompt_prefix(request.endpoint.protocol, body) if body is not None else None
         case _:
             assert_never(affinity)
-    if found is None:
-        return None
-    owner = request.client.name if request.client is not None else ""
-    return hashlib.blake2b(f"{owner}\0{found}".encode("utf-8", "surrogateescape"), digest_size=16).digest()
 
 
 def verdict_of(outcome: str) -> tuple[breaker.Verdict, Cause | None]:

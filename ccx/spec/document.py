@@ -171,6 +171,10 @@ class Tokens(Node):
 
     tokenizer: Literal["o200k_base"] = "o200k_base"
     """The vocabulary that counts."""
+    sticky: Annotated[Duration, Field(ge=1_000)] | None = None
+    """Judge a request of a session (`x-ccx-session`, or the id that a coding agent sends) by the highest count that the
+    session has had in this time, so that a conversation once routed to a model with a large window stays there after a
+    compaction. Default: each request by its own count."""
 
 
 class Redis(Node):

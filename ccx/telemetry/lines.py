@@ -97,6 +97,7 @@ class ExchangeLine(Struct, gc=False):
     limited_by    the limit that refused it, if one did
     cache         hit, joined (another's request under way), miss or bypass on a route with a cache; null on others. The
                   tokens of a hit and of who joined are those of the original: nothing was spent on them again
+    sticky_tokens the session's highest count of late, if that decided instead of the request's own (`tokens.sticky`)
     facts         what the table's conditions asked for besides: see `FactsLine`; null if it never came to a decision
     """
 
@@ -125,6 +126,7 @@ class ExchangeLine(Struct, gc=False):
     hedged: str | None
     limited_by: str | None
     cache: str | None
+    sticky_tokens: int | None
     facts: FactsLine | None
 
 
@@ -206,6 +208,7 @@ def _structure(x: Exchange, clock: Clock, redact: Collection[str]) -> ExchangeLi
         x.hedged,
         x.limited_by,
         x.cache,
+        x.sticky_tokens,
         None if x.seen is None or x.asked is None else _facts(x.seen, x.asked, x.counted_tokens, redact),
     )
 
@@ -314,6 +317,7 @@ def text_line(exchange: Exchange, clock: Clock, *, colour: bool) -> bytes:
         "" if x.route is None else f"route {x.route}",
         "" if x.client is None else f"client {x.client}",
         "" if x.cache is None else f"cache {x.cache}",
+        "" if x.sticky_tokens is None else f"sticky {x.sticky_tokens}",
         "" if x.error_kind is None else f"error {x.error_kind}",
         ", ".join(f"{a.channel}: {a.outcome}" for a in x.attempts if a.outcome != OK),
     ]

@@ -125,6 +125,11 @@ class Metrics:
             labels=("route", "result"),
             closed=frozenset({"result"}),
         )
+        self.sticky_requests = registry.counter(
+            "ccx_sticky_requests_total",
+            "Requests that were decided by the highest token count of their session instead of their own.",
+            labels=("route",),
+        )
         self.cache_bytes = registry.gauge(
             "ccx_cache_bytes", "Memory that kept answers take.", labels=("route",), rule="sum"
         )
@@ -220,6 +225,8 @@ class Metrics:
             self._observe_retries(x, route)
         if x.cache is not None:
             self.cache_requests.labelled(route, x.cache).value += 1
+        if x.sticky_tokens is not None:
+            self.sticky_requests.labelled(route).value += 1
         if not attempts:
             return
         model = attempts[-1].model

@@ -174,3 +174,14 @@ async def test_what_a_gateway_logged_is_explained_as_it_decided(tmp_path: Path, 
     data = explained(capsys, str(tmp_path / "ccx.yaml"), "--log", said.decode())
     assert (data["route"], data["logged"]["route"], data["logged"]["notes"]) == ("core", "core", [])
     assert data["logged"]["digest"] == data["digest"]
+
+
+def test_a_line_of_a_remembered_session_is_decided_by_what_was_remembered(
+    spec: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec.write_text(SPEC.replace("channels:", "tokens: {sticky: 1h}\nchannels:", 1))
+    for highest, route in ((None, "rest"), (70_000, "long")):
+        data = json.loads(logged(spec, replace(FACTS, tags={}, headers={}))) | {"sticky_tokens": highest}
+        assert main(["explain", "--log", json.dumps(data), "--output", "json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert (found["route"], found["sticky_tokens"], len(found["notes"])) == (route, highest, highest is not None)

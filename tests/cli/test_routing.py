@@ -283,3 +283,53 @@ def _plain() -> dict[str, Any]:
         "channels": {"demo": {"provider": "demo"}},
         "routes": [{"name": "big", "when": {"input_tokens": "> 10"}, "to": ["demo"]}],
     }
+
+
+STICKY = """\
+version: ccx/v1
+tokens: {sticky: 1h}
+channels:
+  small: {provider: demo}
+  large: {provider: demo}
+routes:
+  - {name: chores, when: {model: tiny}, to: [small]}
+  - {name: too-long, when: {input_tokens: "> 900k"}, deny: {status: 413, message: too long}}
+  - {name: long, when: {input_tokens: "> 180k"}, to: [large]}
+  - {name: rest, to: [small]}
+"""
+
+
+def _sticky(tmp_path: Path, *arguments: str) -> dict[str, Any]:
+    path = tmp_path / "ccx.yaml"
+    path.write_text(STICKY)
+    result = CliRunner().invoke(app, ["explain", str(path), "--output", "json", *arguments])
+    assert result.exit_code == 0, result.output
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("arguments", "route", "tokens", "words"),
+    [
+        (("--model", "m", "--tokens", "20k"), "rest", None, "in a session, its highest count of the last 1h decides"),
+        (("--model", "m", "--tokens", "20k", "--sticky-tokens", "200k"), "long", 200_000, "decides instead of its own"),
+        (("--model", "m", "--tokens", "300k", "--sticky-tokens", "200k"), "long", None, "its own 300,000 tokens"),
+        (("--model", "m", "--tokens", "20k", "--sticky-tokens", "1M"), "rest", None, "leads to no target"),
+        (("--model", "tiny", "--tokens", "20k", "--sticky-tokens", "200k"), "chores", None, None),
+        (("--model", "m", "--tokens", "none"), "rest", None, None),
+    ],
+)
+def test_a_session_is_explained_by_its_highest_count(
+    tmp_path: Path, arguments: tuple[str, ...], route: str, tokens: int | None, words: str | None
+) -> None:
+    found = _sticky(tmp_path, *arguments)
+    assert (found["route"], found["sticky_tokens"]) == (route, tokens)
+    assert len(found["notes"]) == (words is not None)
+    assert words is None or words in found["notes"][0]
+
+
+def test_sticky_tokens_need_a_spec_that_remembers(spec: Path) -> None:
+    result = CliRunner().invoke(app, ["explain", str(spec), "--model", "m", "--sticky-tokens", "1k"])
+    assert isinstance(result.exception, UsageError)
+    result = CliRunner().invoke(app, ["explain", str(spec), "--model", "m"])
+    assert "note:" not in result.output

@@ -53,3 +53,27 @@ def test_workers_share_a_limit_through_redis(tmp_path: Path) -> None:
             assert statuses(ccx, 30) == {200: 12, 429: 18}
         with serving(written(tmp_path, text)) as again:
             assert statuses(again, 3) == {429: 3}
+
+
+def test_workers_remember_a_session_together(tmp_path: Path) -> None:
+    spec = """
+version: ccx/v1
+tokens: {sticky: 1h}
+channels: {main: {provider: demo}}
+routes:
+  - {name: long, when: {input_tokens: "> 1k"}, to: [main]}
+  - {name: rest, to: [main]}
+"""
+
+    def took(ccx: Serving, words: int, session: str = "s") -> str:
+        body = {**BODY, "messages": [{"role": "user", "content": "word " * words}]}
+        with httpx.Client(base_url=ccx.client.base_url, trust_env=False, timeout=10) as client:
+            answer = client.post("/v1/messages", json=body, headers={"x-ccx-session": session})
+            return str(answer.headers["x-ccx-route"])
+
+    with serving(written(tmp_path, spec), "--workers", "2") as ccx:
+        ccx.event("started", count=2)
+        assert state(ccx) == ("workers", "shared", 2)
+        assert took(ccx, 2000) == "long"
+        assert {took(ccx, 10) for _ in range(12)} == {"long"}
+        assert took(ccx, 10, "other") == "rest"

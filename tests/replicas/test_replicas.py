@@ -10,10 +10,10 @@ import pytest
 
 from ccx.state.health import Override
 from ccx.state.meters import Charge, Held, Taken
-from tests.gateway import running
+from tests.gateway import Running, running
 from tests.redis_server import PROGRAM, WHY_NOT, RedisServer, redis_server
 from tests.replicas.proxy import network
-from tests.replicas.replica import KEY, many, post, replicas, spec, until
+from tests.replicas.replica import BODY, KEY, many, post, replicas, spec, until
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason=WHY_NOT)
 
@@ -186,3 +186,31 @@ async def test_what_one_was_answered_another_gives(redis: RedisServer, tmp_path:
         assert (await other.client.delete("/admin/cache")).json() == {"cleared": 1}
         assert (await post(one))[0] == 200
         assert (await one.exchange(2)).cache == "miss"
+
+
+async def test_a_session_that_was_long_at_one_is_long_at_all_and_short_while_redis_is_away(tmp_path: Path) -> None:
+    with redis_server() as redis:
+        text = f"""{spec(redis.url, limits="{requests: 900000/h}").rstrip()}
+        tokens: {{sticky: 1h}}
+        routes:
+          - {{name: long, when: {{input_tokens: "> 1k"}}, to: [main]}}
+          - {{name: rest, to: [main]}}
+        """
+        async with replicas(text, tmp_path, count=2) as (one, other):
+
+            async def took(at: Running, words: int) -> str:
+                body = {**BODY, "messages": [{"role": "user", "content": "word " * words}]}
+                headers = {"x-api-key": KEY, "x-ccx-session": "s"}
+                answer = await at.client.post("/v1/messages", json=body, headers=headers)
+                assert answer.status_code == 200
+                return str(answer.headers["x-ccx-route"])
+
+            assert await took(one, 2000) == "long"
+            assert await took(other, 10) == "long"
+            redis.kill()
+            await until(lambda: not any(g.gateway.shared.link.up for g in (one, other)))  # type: ignore[union-attr]
+            assert await took(other, 10) == "rest"
+            assert await took(other, 2000) == "long"
+            redis.start()
+            await until(lambda: other.gateway.shared.link.up, seconds=8)  # type: ignore[union-attr]
+            assert await took(other, 10) == "rest"  # what was noted meanwhile is not made up for

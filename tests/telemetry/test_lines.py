@@ -76,6 +76,7 @@ def test_the_whole_line() -> None:
         "hedged": None,
         "limited_by": None,
         "cache": None,
+        "sticky_tokens": None,
         "facts": None,
     }
 

@@ -43,6 +43,7 @@ class _Line(Struct, gc=False):
     prefix: str | None = None
     route: str | None = None
     facts: _Facts | None = None
+    sticky_tokens: _Count | None = None
 
 
 _decode = json.Decoder(_Line).decode
@@ -98,6 +99,7 @@ def read(line: bytes) -> Row:
         tokens.output,
         cached,
         written,
+        sticky=x.sticky_tokens,
     )
 
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, Final
 
-from msgspec import json
+from msgspec import json, structs
 
 from ccx.analysis.outcome import Judge, Outcome
 from ccx.plan.replay.logged import UNCOUNTABLE, Request, Row
@@ -87,6 +87,13 @@ class Side:
             return not self.judge.clients
         return request.client in self.judge.clients
 
+    def judged(self, facts: Facts, sticky: int | None) -> Facts:
+        """The facts by which the table decides a request whose session is remembered by a count."""
+        own = facts.input_tokens
+        if sticky is None or own is None or self.table.sticky is None:
+            return facts
+        return replace(facts, input_tokens=max(own, sticky))
+
     def outcome(self, facts: Facts, truths: Truths) -> Outcome:
         """The engine's word, given the answers."""
         if not truths:
@@ -127,6 +134,13 @@ class Judging:
             high = min(high, bisect_right(cuts, row.at_most))
         return min(low, high), high
 
+    def remembered(self, row: Row) -> Request:
+        """The request, with the least count that decides as the one its session was remembered by, if it was."""
+        if row.sticky is None:
+            return row.request
+        at = bisect_right(self.cuts, row.sticky)
+        return structs.replace(row.request, sticky=(0, *self.cuts)[at])
+
     def verdict(self, request: Request, low: int, high: int) -> Verdict:
         """What becomes of a request whose tokens lie in these ranges."""
         try:
@@ -163,7 +177,9 @@ class Judging:
             return Verdict(None, None, tuple(dict.fromkeys(doubts)))
         # Strangers to one table only: there, the caller is turned away before it is routed.
         shut = (new and not old and request.named, old and not new and request.named)
-        return self._agreed(facts, ways, questions, shut=shut, doubts=tuple(dict.fromkeys(doubts)))
+        return self._agreed(
+            facts, ways, questions, shut=shut, sticky=request.sticky, doubts=tuple(dict.fromkeys(doubts))
+        )
 
     def _agreed(
         self,
@@ -172,6 +188,7 @@ class Judging:
         questions: tuple[Leaf, ...],
         *,
         shut: tuple[bool, bool],
+        sticky: int | None,
         doubts: tuple[str, ...],
     ) -> Verdict:
         first: tuple[Outcome, Outcome] | None = None
@@ -180,8 +197,8 @@ class Judging:
             tried = replace(facts, **{name: value for part in choice for name, value in part.items()})
             for answers in product((True, False), repeat=len(questions)):
                 truths = dict(zip(questions, answers, strict=True))
-                before = _STRANGER if shut[0] else self.old.outcome(tried, truths)
-                after = _STRANGER if shut[1] else self.new.outcome(tried, truths)
+                before = _STRANGER if shut[0] else self.old.outcome(self.old.judged(tried, sticky), truths)
+                after = _STRANGER if shut[1] else self.new.outcome(self.new.judged(tried, sticky), truths)
                 if first is None:
                     first = before, after
                 known = known and first == (before, after)

@@ -42,13 +42,16 @@ class Request(Struct, frozen=True, gc=False):
     server_tools: bytes | None = None
     headers: bytes | None = None
     body: bytes | None = None
+    sticky: int | None = None
+    """A count by which its session was remembered, where that decided and not its own."""
 
 
 class Row(Struct, gc=False):
     """A line of a log. Tokens are None where they are unknown.
 
     `counted` is a count that routing may go by, or `UNCOUNTABLE`; `at_most` bounds it. `prompt` is the provider's own
-    count of the whole prompt, cached parts included. `count` is how many requests the line stands for.
+    count of the whole prompt, cached parts included. `count` is how many requests the line stands for. `sticky` is the
+    highest count of its session, where that decided and not the request's own.
     """
 
     request: Request
@@ -59,6 +62,7 @@ class Row(Struct, gc=False):
     cache_read: int = 0
     cache_write: int = 0
     count: int = 1
+    sticky: int | None = None
 
 
 class Unreadable(Exception):  # a verdict on a line, like the errors of ccx.errors

@@ -68,7 +68,8 @@ class Tally:
         low, high = self._judging.tokens(row)
         prompt, output, count = row.prompt, row.output, row.count
         tier = -1 if prompt is None or output is None else bisect_left(self._cuts, prompt)
-        key = (row.request, low, high, tier)
+        request = row.request if row.sticky is None else self._judging.remembered(row)
+        key = (request, low, high, tier)
         sums = self._kinds.get(key)
         if sums is None:
             if len(self._kinds) >= KEPT:

@@ -39,4 +39,22 @@ CONDITIONS: Final[tuple[RuleInfo, ...]] = (
         bad="routes: [{name: a, when: {any: [{stream: true}, {stream: false}]}, to: [main]}]",
         good="routes: [{name: a, when: {any: [{stream: true}, {tools: true}]}, to: [main]}]",
     ),
+    lint_rule(
+        "CCX217",
+        "sticky-without-tokens",
+        severity="warning",
+        summary="`tokens.sticky` where no route asks how many tokens a prompt has.",
+        why="""What a session is remembered by is its count of tokens. Without a condition on `input_tokens` it decides
+        nothing. To keep a session at one of several targets, write `affinity: session` at the group.""",
+        bad="""
+        tokens: {sticky: 1h}
+        routes: [{name: a, to: [main]}]
+        """,
+        good="""
+        tokens: {sticky: 1h}
+        routes:
+          - {name: long, when: {input_tokens: "> 180k"}, to: [{channel: main, model: m-large}]}
+          - {name: a, to: [main]}
+        """,
+    ),
 )

@@ -1,4 +1,5 @@
-"""All that replicas share through one Redis: limits, responses, kept answers, how targets fare, and who is there.
+"""All that replicas share through one Redis: limits, long sessions, responses, kept answers, how targets fare, and who
+is there.
 
 Law: nothing here is waited for longer than the declared timeout, and nothing at all while Redis is away. Every replica
 says once a second that it is alive, so that each knows by how many to divide should Redis go away.
@@ -16,9 +17,11 @@ from typing import Any, Final
 from ccx.state.failsafe import FailsafeMeters
 from ccx.state.health import Health
 from ccx.state.link import Changed, Link, Observe, UnreachableError
+from ccx.state.marks import FailsafeMarks
 from ccx.state.redis.cache import RedisAnswers
 from ccx.state.redis.health import SharedHealth
 from ccx.state.redis.keys import Keys
+from ccx.state.redis.marks import RedisMarks
 from ccx.state.redis.meters import LEASE, RedisMeters
 from ccx.state.redis.responses import FailsafeResponses, RedisResponses
 from ccx.state.redis.wire import BEAT, RedisWire, Reply, Word, call
@@ -58,6 +61,7 @@ class RedisStore:
         self.link: Link[tuple[Word, ...], Reply] = Link(self._wire, timeout=timeout, connect=CONNECT, observe=observe)
         self._meters = RedisMeters(self.link, keys, lease=LEASE)
         self.meters = FailsafeMeters(self._meters, closed=closed)
+        self.marks = FailsafeMarks(RedisMarks(self.link, keys))
         self._health = SharedHealth(self.link, keys, health, name=self.name) if health is not None else None
         # What is large goes its own way: a conversation of megabytes must not hold up a limit.
         self._content: Link[tuple[Word, ...], Reply] = Link(

@@ -53,7 +53,8 @@ SETTLE: Final = script("settle")
 STANDING: Final = script("standing")
 RENEW: Final = script("renew")
 BEAT: Final = script("beat")
-SCRIPTS: Final = (TAKE, SETTLE, STANDING, RENEW, BEAT, script("keep"), script("clear"))
+MARK: Final = script("mark")
+SCRIPTS: Final = (TAKE, SETTLE, STANDING, RENEW, BEAT, MARK, script("keep"), script("clear"))
 
 
 def call(what: Script, keys: Sequence[Word], *arguments: Word) -> tuple[Word, ...]:

@@ -44,13 +44,22 @@ class Stand(msgspec.Struct, tag="u", array_like=True):
     now: float
 
 
+class Mark(msgspec.Struct, tag="m", array_like=True):
+    """Note a session's count, and say which was the highest before it: one number, or none. `window` is seconds."""
+
+    session: bytes
+    count: int | None
+    window: float
+    now: float
+
+
 class Hello(msgspec.Struct, tag="h", array_like=True):
     """How many workers are there? Asked first, and alone."""
 
 
 class Told(msgspec.Struct, array_like=True):
-    """An answer: what is used of each meter; for a take that was refused also the place of the meter that is used up,
-    what is left, and the seconds to wait."""
+    """An answer: what is used of each meter, or the highest count of a session; for a take that was refused also the
+    place of the meter that is used up, what is left, and the seconds to wait."""
 
     used: list[int]
     short: int | None = None
@@ -58,7 +67,7 @@ class Told(msgspec.Struct, array_like=True):
     wait: float | None = None
 
 
-Asked = Take | Settle | Stand | Hello
+Asked = Take | Settle | Stand | Mark | Hello
 
 _encoder = msgspec.msgpack.Encoder()
 asked = msgspec.msgpack.Decoder(list[Asked])

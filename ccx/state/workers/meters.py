@@ -15,8 +15,10 @@ import msgspec
 
 from ccx.state.failsafe import FailsafeMeters
 from ccx.state.link import Changed, Link, Observe, UnreachableError, WireError
+from ccx.state.marks import FailsafeMarks
 from ccx.state.meters import Charge, Held, Meter, Short, Taken, Use
 from ccx.state.workers.frames import Asked, Hello, Settle, Stand, Take, Told, described, frame, read_frame, told
+from ccx.state.workers.marks import WorkersMarks
 
 CONNECT = 1.0
 ANSWER = 0.25
@@ -125,6 +127,7 @@ class WorkersState:
         self._wire = SocketWire(path)
         self.link: Link[Asked, Told] = Link(self._wire, timeout=ANSWER, connect=CONNECT, observe=observe)
         self.meters = FailsafeMeters(WorkersMeters(self.link))
+        self.marks = FailsafeMarks(WorkersMarks(self.link))
         self.link.changed.append(self._changes)
         if changed is not None:
             self.link.changed.append(changed)

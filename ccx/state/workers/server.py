@@ -1,4 +1,4 @@
-"""The meters of all workers of one port, kept by their parent and asked over a Unix socket.
+"""The meters and marks of all workers of one port, kept by their parent and asked over a Unix socket.
 
 Law: it decides as one process would, in the order of arrival. What a worker held is free when its connection ends,
 however it ended; what it was charged stands.
@@ -13,16 +13,31 @@ from typing import assert_never
 
 import msgspec
 
+from ccx.state.marks import MemoryMarks
 from ccx.state.meters import Held, MemoryMeters, Short, Taken
-from ccx.state.workers.frames import Asked, Hello, Settle, Stand, Take, Told, asked, charges, frame, meter, read_frame
+from ccx.state.workers.frames import (
+    Asked,
+    Hello,
+    Mark,
+    Settle,
+    Stand,
+    Take,
+    Told,
+    asked,
+    charges,
+    frame,
+    meter,
+    read_frame,
+)
 
 
 class Coordinator:
-    """Serves `meters` to `workers` processes."""
+    """Serves `meters` to `workers` processes, and marks of their sessions."""
 
     def __init__(self, meters: MemoryMeters, *, workers: int) -> None:
         self._meters = meters
         self._workers = workers
+        self._marks = MemoryMarks()
         self._serving: set[asyncio.Task[None]] = set()
 
     async def serve(self, path: Path) -> None:
@@ -74,6 +89,9 @@ class Coordinator:
                 return Told(await self._used([one for one, _ in call.charges], call.now))
             case Stand():
                 return Told(await self._used(call.meters, call.now))
+            case Mark():
+                highest = self._marks.mark_now(call.session, call.count, window=call.window, now=call.now)
+                return Told([] if highest is None else [highest])
             case Hello():
                 return Told([self._workers])
             case _:

@@ -203,3 +203,30 @@ def test_rights_and_tags_are_those_each_side_gives() -> None:
     assert verdict.before.channels == ("gemini",)
     assert verdict.after is not None
     assert verdict.after.kind == "refused"
+
+
+def test_what_a_session_was_remembered_by_decides_where_both_tables_remember() -> None:
+    raw = {
+        "version": "ccx/v1",
+        "channels": {"a": {"provider": "demo"}, "b": {"provider": "demo"}},
+        "routes": [{"name": "long", "when": {"input_tokens": "> 100"}, "to": ["a"]}, {"name": "rest", "to": ["b"]}],
+    }
+    plain = compiled(raw)
+    sticky = compiled({**raw, "tokens": {"sticky": "1h"}})
+    own = Row(Request("messages", "m", named=True), 50)
+    long = Row(Request("messages", "m", named=True), 50, sticky=200)
+
+    def routes(old: RoutingTable, new: RoutingTable, row: Row) -> tuple[str | None, str | None]:
+        """Whereto it goes on each."""
+        judging = Judging(old, new)
+        found = judging.verdict(judging.remembered(row), *judging.tokens(row))
+        assert found.before is not None
+        assert found.after is not None
+        return found.before.route, found.after.route
+
+    assert routes(sticky, sticky, own) == ("rest", "rest")
+    assert routes(sticky, sticky, long) == ("long", "long")
+    assert routes(plain, plain, long) == ("rest", "rest")
+    assert routes(sticky, plain, long) == ("long", "rest")
+    uncountable = Row(Request("messages", "m", named=True), UNCOUNTABLE, sticky=200)
+    assert routes(sticky, sticky, uncountable) == ("rest", "rest")
