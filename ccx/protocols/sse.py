@@ -107,6 +107,8 @@ class SseDecoder:
 
 def parse_events(block: bytes) -> list[Event]:
     """The events of text with LF line ends, one blank line after each. An event without data is none."""
+    if block.startswith(b"data: ") and block.find(b"\n", 6) == len(block) - 2:
+        return [Event("message", block[6:-2])]  # one event of one line
     found: list[Event] = []
     for part in block.split(b"\n\n"):
         name = b""

@@ -185,22 +185,22 @@ class _Silence:
         self._sender = sender
         self._sign = sign
         self._loop = asyncio.get_running_loop()
-        self._timer: asyncio.TimerHandle | None = None
         self._sending: asyncio.Task[None] | None = None
-        self.broken()
+        self._since = self._loop.time()
+        # It looks when the silence was broken last: to set it anew for each piece would cost more than the piece.
+        self._timer = self._loop.call_later(SILENCE, self._look) if sign is not None else None
 
     def broken(self) -> None:
         """Something is being sent."""
-        if self._sign is None:
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._loop.call_later(SILENCE, self._speak)
+        self._since = self._loop.time()
 
-    def _speak(self) -> None:
-        assert self._sign is not None  # noqa: S101 - no timer is set without one
-        self._sending = self._loop.create_task(self._sender.piece(self._sign))
-        self.broken()
+    def _look(self) -> None:
+        now = self._loop.time()
+        if now >= self._since + SILENCE:
+            assert self._sign is not None  # noqa: S101 - no timer is set without one
+            self._sending = self._loop.create_task(self._sender.piece(self._sign))
+            self._since = now
+        self._timer = self._loop.call_at(self._since + SILENCE, self._look)
 
     def stop(self) -> None:
         """No more."""

@@ -170,6 +170,10 @@ class ChatStreamDecoder:
                 _grow(self._choice, key, value, lists=True)
 
     def _read_delta(self, delta: JsonObject) -> None:
+        if len(delta) == 1 and type(words := delta.get("content")) is str:
+            if words:
+                self._say(words)
+            return
         said = next((words for name in self._row.reasoning_out if (words := text(delta.get(name)))), "")
         details = records(delta.get("reasoning_details"))
         if said or details:
