@@ -110,6 +110,7 @@ def describe_channel(gateway: Gateway, channel: Channel, orders: Orders) -> dict
         "enabled": channel.enabled,
         "keys": keys,
         "in_flight": gateway.state.inflight(channel.name),
+        "queue": _queue(gateway, channel),
         "override": _override(override, orders),
         "targets": [
             _target(gateway, TargetId(channel.name, surface.protocol.value, key), orders, now)
@@ -124,6 +125,18 @@ def _override(override: Override | None, orders: Orders) -> dict[str, Any] | Non
     if override is None:
         return None
     return {"order": override.order, "until": _when(orders.unix(override.until)), "reason": override.reason}
+
+
+def _queue(gateway: Gateway, channel: Channel) -> dict[str, Any] | None:
+    if channel.queue is None:
+        return None
+    waiting = gateway.queueing.clients(channel.name)
+    return {
+        "size": channel.queue.size,
+        "wait_ms": channel.queue.wait,
+        "waiting": sum(waiting.values()),
+        "clients": waiting,
+    }
 
 
 def _target(gateway: Gateway, target: TargetId, orders: Orders, now: float) -> dict[str, Any]:
@@ -158,6 +171,11 @@ def measure(gateway: Gateway, metrics: Metrics, *, now: float) -> None:
         transitions={(channel, state): n for (channel, state), n in gateway.health.transitions.items()},
         refused=gateway.retries.refused,
     )
+
+
+def measure_queues(gateway: Gateway, metrics: Metrics) -> None:
+    """Bring what is known of waiting requests up to date."""
+    metrics.set_queues(gateway.queueing.waiting(), refused=gateway.queueing.refused)
 
 
 def _error(status: int, kind: str, message: str) -> Response:

@@ -22,7 +22,7 @@ import uvicorn
 
 from ccx import __version__
 from ccx.admin.api import connections, routes
-from ccx.admin.channels import measure
+from ccx.admin.channels import measure, measure_queues
 from ccx.catalog.models import models as catalogued
 from ccx.cli.approvals import Approvals
 from ccx.cli.coordinating import SOCKET, kept_sums
@@ -141,6 +141,7 @@ async def _serve(start: Start, listener: socket.socket) -> None:
     metrics.registry.on_read(lambda: metrics.set_connections(connections(gateway.live)))
     metrics.registry.on_read(lambda: metrics.set_cache(kept(gateway.caching)))
     metrics.registry.on_read(lambda: measure(gateway, metrics, now=clock()))
+    metrics.registry.on_read(lambda: measure_queues(gateway, metrics))
     metrics.known_models = _known_models(live)
     gateway.on_commit = lambda now: setattr(metrics, "known_models", _known_models(now))
     metrics.reloaded("rejected" if start.last_good else "applied", digest=live.digest, at=time.time())

@@ -12,6 +12,7 @@ from ccx.lint.subject import Subject
 from ccx.routing import table
 from ccx.routing.groups import members
 from ccx.routing.table import Client
+from ccx.routing.table import Limits as Limited
 from ccx.spec.channels import Key, Limits
 from ccx.spec.diagnostics import Path
 from ccx.spec.finding import Finding
@@ -210,6 +211,43 @@ def large_shares(subject: Subject) -> Iterator[Finding]:
                 )
 
 
+def _queue(subject: Subject, name: str) -> Path:
+    """Where a channel's queue is written: at the channel, or where it is inherited from."""
+    own: Path = ("channels", name, "queue")
+    return own if subject.tree(own) is not None else ("defaults", "channel", "queue")
+
+
+def idle_queues(subject: Subject) -> Iterator[Finding]:
+    for name, channel in subject.channels.items():
+        limited = channel.limits != Limited() or any(key.limits != Limited() for key in channel.keys)
+        path = _queue(subject, name)
+        if channel.queue is None or limited or not channel.enabled or path[0] != "channels":
+            continue
+        message = f"nobody ever waits for channel `{name}`: neither it nor any of its keys has a limit"
+        yield Finding(path, "CCX709", message, help="write limits, or remove the queue", at_key=True)
+
+
+def long_queues(subject: Subject) -> Iterator[Finding]:
+    for name, channel in subject.channels.items():
+        rules = [
+            rule
+            for rule in subject.table.routes
+            if any(target.channel == name for tier in rule.tiers for target in tier.targets)
+        ]
+        if channel.queue is None or not channel.enabled or not rules:
+            continue
+        longest = max(rules, key=lambda rule: rule.failover.deadline)
+        wait, deadline = channel.queue.wait, longest.failover.deadline
+        if wait > deadline:
+            allowed = f"{deadline / 1000:g}s, the deadline of route `{longest.name}`"
+            yield Finding(
+                (*_queue(subject, name), "wait"),
+                "CCX710",
+                f"a wait of {wait / 1000:g}s for channel `{name}` is longer than {allowed}",
+                help="shorten the wait, or allow the route more time",
+            )
+
+
 LIMITS: Final[tuple[Rule, ...]] = (
     Rule(("CCX701",), unlimited_clients),
     Rule(("CCX702",), stale_pools),
@@ -219,4 +257,6 @@ LIMITS: Final[tuple[Rule, ...]] = (
     Rule(("CCX706",), idle_windows),
     Rule(("CCX707",), idle_groups),
     Rule(("CCX708",), large_shares),
+    Rule(("CCX709",), idle_queues),
+    Rule(("CCX710",), long_queues),
 )

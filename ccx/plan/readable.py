@@ -201,6 +201,7 @@ def channel_fields(channel: table.Channel) -> Fields:
         **_breaker(channel.breaker),
         **{("cooldown", name): duration(getattr(channel.cooldown, name)) for name in _COOLDOWNS},
         **_probe(channel.probe),
+        **_queue(channel.queue),
         **{("headers", "set", name): _text(value) for name, value in channel.set_headers},
         **_some(("headers", "remove"), ", ".join(channel.remove_headers)),
         **_some(("proxy",), _address(channel.proxy) if channel.proxy is not None else ""),
@@ -288,6 +289,12 @@ def _probe(probe: table.Probe | None) -> Fields:
     }
 
 
+def _queue(queue: table.Queue | None) -> Fields:
+    if queue is None:
+        return {}
+    return {("queue", "size"): number(queue.size), ("queue", "wait"): duration(queue.wait)}
+
+
 def percent(share: Fraction) -> str:
     """`50%`, `12.5%`; three decimals where there is no end to them."""
     exact = share * 100
@@ -359,6 +366,11 @@ def server_fields(one: table.RoutingTable) -> Fields:
         ("direct",): _yes(server.direct),
         ("cache_size",): size(server.cache_size),
     }
+    if server.overload is None:
+        fields["overload",] = "off"
+    elif server.overload != table.Overload():
+        fields["overload", "lag"] = duration(server.overload.lag)
+        fields["overload", "memory"] = percent(server.overload.memory)
     if server.rollback_window is not None:
         fields["rollback", "window"] = duration(server.rollback_window)
         fields |= _some(("rollback", "error_rate"), server.rollback_error_rate or "")

@@ -188,6 +188,7 @@ class _Compilation:
             rollback_window=rollback.window if rollback is not None else None,
             rollback_error_rate=_rise(rollback.error_rate) if rollback is not None else None,
             rollback_first_byte=_more(rollback.first_byte) if rollback is not None else None,
+            overload=_overload(server.overload),
         )
 
     def _model(self, name: str, model: spec.Model) -> table.ModelInfo:
@@ -244,6 +245,13 @@ def _group(name: str, group: ClientGroup) -> table.Group:
 def _budgets(budgets: tuple[Budget, ...]) -> tuple[table.Budget, ...]:
     found = {table.Budget(one.usd, one.per, tuple(sorted(set(one.alerts)))) for one in budgets}
     return tuple(sorted(found, key=lambda one: (one.per, one.usd, one.alerts)))
+
+
+def _overload(declared: spec.Overload | str) -> table.Overload | None:
+    if isinstance(declared, str):
+        return None
+    usual = table.Overload()
+    return table.Overload(declared.lag, declared.memory if declared.memory is not None else usual.memory)
 
 
 def _allowed(models: Globs) -> Globs:

@@ -73,6 +73,7 @@ def compile_channel(
         enabled=channel.enabled,
         cooldown=_cooldown(channel.cooldown, defaults.cooldown),
         probe=_probe(channel.probe, defaults.probe, report=report),
+        queue=_queue(channel.queue, defaults.queue),
     )
 
 
@@ -256,6 +257,17 @@ def _probe(own: spec.Probe | str | None, inherited: spec.Probe | str | None, *, 
         return None
     model = merged.model if merged.ask == "generate" else None
     return table.Probe(merged.every, merged.ask, model, merged.timeout, merged.always)
+
+
+def _queue(own: spec.Queue | str | None, inherited: spec.Queue | str | None) -> table.Queue | None:
+    """Off unless it is asked for; a channel changes single fields of what it inherits."""
+    nearest = own if own is not None else inherited
+    if nearest is None or isinstance(nearest, str):
+        return None
+    layers = [layer for layer in (inherited, own) if isinstance(layer, spec.Queue)]
+    given = {field: getattr(layer, field) for layer in layers for field in layer.model_fields_set}
+    merged = spec.Queue().model_copy(update=given)
+    return table.Queue(merged.size, merged.wait)
 
 
 def _headers(own: spec.HeaderEdits, inherited: spec.HeaderEdits) -> tuple[tuple[str, ...], table.Pairs]:

@@ -143,6 +143,14 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
+class Queue:
+    """So many requests wait at once, each for so many milliseconds."""
+
+    size: int
+    wait: int
+
+
+@dataclass(frozen=True, slots=True)
 class Channel:
     """One upstream. `breaker` None is off.
 
@@ -170,6 +178,7 @@ class Channel:
     enabled: bool = True
     cooldown: Cooldown = Cooldown()
     probe: Probe | None = None
+    queue: Queue | None = None
 
     def surface(self, protocol: Protocol) -> Surface | None:
         """Where the channel speaks this protocol, if it does."""
@@ -309,8 +318,17 @@ class ModelInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Overload:
+    """When new requests are shed: an event loop that is late by so many milliseconds, for long; so much of the
+    memory."""
+
+    lag: int = 250
+    memory: Fraction = Fraction(4, 5)
+
+
+@dataclass(frozen=True, slots=True)
 class Server:
-    """Sizes in bytes, times in milliseconds."""
+    """Sizes in bytes, times in milliseconds. `overload` None: nothing is shed but above `max_concurrency`."""
 
     host: str = "127.0.0.1"
     port: int = 3000
@@ -324,6 +342,7 @@ class Server:
     rollback_window: int | None = None
     rollback_error_rate: str | None = None
     rollback_first_byte: Fraction | None = None
+    overload: Overload | None = Overload()
 
 
 @dataclass(frozen=True, slots=True)

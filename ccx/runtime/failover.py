@@ -10,25 +10,27 @@ import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from ccx.errors import ClientError, ErrorKind, GatewayError
 from ccx.protocols.names import Operation
-from ccx.routing.decide import Decision
+from ccx.routing.decide import Choice, Decision
 from ccx.routing.table import Hedge, Route
 from ccx.runtime.answers import KINDS, Sender, receipt, reply_headers
 from ccx.runtime.attempt import Failure
 from ccx.runtime.hedging import Runner, raced
-from ccx.runtime.limits import Limiter, of_key
+from ccx.runtime.limits import Limiter, of_key, of_model
 from ccx.runtime.live import Upstream
 from ccx.runtime.outbound import Outbound, Prepared
+from ccx.runtime.queueing import Granted
 from ccx.runtime.schedule import Move, Schedule
 from ccx.runtime.selecting import Selector, hedges
 from ccx.runtime.trial import Surroundings, Trial
 from ccx.runtime.understand import Request
 from ccx.state.health import Health
 from ccx.state.memory import MemoryState
-from ccx.state.meters import Short
+from ccx.state.meters import Short, Taken
 from ccx.state.retries import Retries
 from ccx.upstream.outcome import FailureClass, usefulness
 from ccx.upstream.reply import Timeouts
@@ -118,16 +120,13 @@ class _Attempts:
         self._refused: ClientError | None = None
         self._passed_over = False
         self._hedged = False
+        self._put_off: dict[str, tuple[Choice, Prepared]] = {}
 
     async def made(self) -> list[Failure]:
         """See `serve_from_upstreams`."""
         schedule, now = self._schedule, self._around.clock
         move = schedule.first()
-        while move is not None:
-            runner = await self._ready(move)
-            if isinstance(runner, _Unable):
-                move = schedule.instead(other_key=runner.other_key)
-                continue
+        while (runner := await self._next(move)) is not None:
             failed = await self._served(runner)
             if not failed:
                 return []
@@ -136,10 +135,52 @@ class _Attempts:
                 schedule.failed(before, failure.failure, retry_after=failure.retry_after)
             last, failure = failed[-1]
             self._failures.append(failure)
-            move = schedule.after(last, failure.failure, retry_after=failure.retry_after, now=now())
+            move = schedule.after(
+                last,
+                failure.failure,
+                retry_after=failure.retry_after,
+                now=now(),
+                untried=bool(self._put_off),
+            )
         if not self._failures:
             self._none_asked()
         return self._failures
+
+    async def _next(self, move: Move | None) -> Runner | None:
+        """The next trial: of this move or of what comes in place of it, else of a target that has been waited for, and
+        when none has room in time, of one that has failed before."""
+        while True:
+            while move is not None:
+                found = await self._ready(move)
+                if isinstance(found, Runner):
+                    return found
+                move = self._schedule.instead(other_key=found.other_key)
+            if not self._put_off:
+                return None
+            waited = await self._waited()
+            if waited is not None:
+                return waited
+            self._put_off.clear()
+            move = self._schedule.again(self._around.clock())
+
+    async def _waited(self) -> Runner | None:
+        """The trial of the first target that was passed over at its limit and has room in its queue, when its turn
+        has come. None if it does not come in time."""
+        around, schedule = self._around, self._schedule
+        while self._put_off and schedule.may_wait(around.clock()):
+            choice, prepared = self._put_off.pop(next(iter(self._put_off)))
+            found = await around.limiter.wait(
+                choice,
+                ends=schedule.ends,
+                keys=partial(around.selector.keys, choice),
+                drained=partial(around.selector.drained, choice),
+            )
+            if isinstance(found, Granted):
+                move = schedule.waited(choice, found.key, found.others)
+                return self._runner(move, prepared, found.taken)
+            if found == "deadline":
+                break
+        return None
 
     def _none_asked(self) -> None:
         """Say why no target was asked at all, where there is something to say."""
@@ -172,14 +213,23 @@ class _Attempts:
         if around.selector.drained(choice):
             self._passed_over = True
             return _Unable()
+        name, waits = choice.channel.name, choice.channel.queue is not None
+        if waits and around.limiter.crowded(choice):
+            self._put_off.setdefault(name, (choice, prepared))
+            return _Unable()
         taken = await around.limiter.enter(choice, move.key)
         if isinstance(taken, Short):
+            if waits and not of_model(taken):
+                self._put_off.setdefault(name, (choice, prepared))
             return _Unable(other_key=of_key(taken))
-        name = choice.channel.name
+        return self._runner(move, prepared, taken)
+
+    def _runner(self, move: Move, prepared: Prepared, taken: Taken | None) -> Runner:
+        name = move.choice.channel.name
         if name not in self._asked:
             self._asked.append(name)
-            self._retries.asked(name, around.clock())
-        trial = Trial(around, move, taken=taken)
+            self._retries.asked(name, self._around.clock())
+        trial = Trial(self._around, move, taken=taken)
         return Runner(trial, prepared, lambda: trial.ask(prepared, self._timeouts(move, prepared)))
 
     def _timeouts(self, move: Move, prepared: Prepared) -> Timeouts:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from ccx.routing.select import stable_ids
 from ccx.runtime.caching import Caching
 from ccx.runtime.live import Live, retired
+from ccx.runtime.queueing import Queueing
 from ccx.runtime.selecting import budgeted, cares
 from ccx.runtime.watch import SwapWatch
 from ccx.state.health import Health
@@ -51,6 +52,8 @@ class Gateway:
         self.caching = Caching()
         self.caching.configure(live.table)
         self.retries = Retries()
+        self.queueing = Queueing(shared=lambda: self.shared is not None, rng=self._draw)
+        self.health.on_order = self.queueing.stir
         self.responses: ResponseStore = MemoryResponses()
         self.shared: Shared | None = None
         self.rng: Callable[[], float] = random.random
@@ -61,6 +64,9 @@ class Gateway:
         self._live = live
         self._closing: set[asyncio.Task[None]] = set()
         self.on_commit: Callable[[Live], None] | None = None
+
+    def _draw(self) -> float:
+        return self.rng()  # looked up when drawn: tests replace it
 
     def enter(self) -> None:
         """A request begins."""
@@ -90,6 +96,7 @@ class Gateway:
         if live.table.sticky is None and isinstance(self.marks, MemoryMarks):
             self.marks.clear()
         self.retries.retain(budgeted(live.table))
+        self.queueing.configure(live.table, live.metering)
         for engine in retired(old, live):
             self._close(engine)
         if self.on_commit is not None:

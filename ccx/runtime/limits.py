@@ -4,15 +4,17 @@ right afterwards.
 Law: a request is charged before it is served, by estimate, and settled once when it is over, by what the upstream said
 it used. A client that is at its limit, or whose group is, is refused with the time to wait, in its own protocol; a
 target whose channel, model or key is at its limit is passed over like one that cannot serve, and only when nobody else
-is left is the client refused. All that a client is held to is charged together or not at all, and so is all that a
-target is. A request on a table that limits nothing pays nothing for all this.
+is left is the client refused, or waits for its turn where the channel has a queue. All that a client is held to is
+charged together or not at all, and so is all that a target is. A request on a table that limits nothing pays nothing
+for all this.
 """
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -24,6 +26,7 @@ from ccx.protocols.names import Operation
 from ccx.routing.decide import Choice, Decision
 from ccx.routing.prices import PriceList
 from ccx.runtime.metering import Metered, micros, purse
+from ccx.runtime.queueing import Granted, NotNow, Queueing, RefusedWait
 from ccx.runtime.understand import Request
 from ccx.state.memory import MemoryState
 from ccx.state.meters import Charge, Held, Meter, Meters, Rate, Short, Sum, Taken
@@ -47,13 +50,17 @@ class Estimate:
 class Limiter:
     """The limits of one request while it is served."""
 
-    def __init__(self, request: Request, meters: Meters, *, state: MemoryState, counter: TokenCounter) -> None:
+    def __init__(
+        self, request: Request, meters: Meters, *, state: MemoryState, counter: TokenCounter, queueing: Queueing
+    ) -> None:
         self._request = request
         self._metering = request.live.metering
         self._meters = meters
         self._state = state
         self._counter = counter
-        self._short: list[Short] = []
+        self._queueing = queueing
+        self._short: dict[str, Short] = {}
+        self._why: list[str] = []
         self._estimated: Estimate | None = None
 
     async def admit(self, decision: Decision) -> Taken | None:
@@ -76,32 +83,93 @@ class Limiter:
         self._request.exchange.limited_by = answer.meter.id
         raise _too_much(f"The {said(answer)} is used up.", answer.wait, spent=isinstance(answer.meter, Sum))
 
-    async def enter(self, choice: Choice, key: int | None) -> Taken | Short | None:
-        """Charge a target. None if it has no limits."""
+    async def enter(self, choice: Choice, key: int | None, *, waited: bool = False) -> Taken | Short | None:
+        """Charge a target. None if it has no limits. What has `waited` goes by the limits of the table in service,
+        which may be another by now."""
         channel = self._metering.channels.get(choice.channel.name)
         pool = self._metering.keys.get((choice.channel.name, key)) if key is not None else None
         model = self._metering.models.get(choice.model or "")
+        if waited:
+            latest = self._queueing.latest
+            channel, pool, model = (latest(one) if one is not None else None for one in (channel, pool, model))
         if channel is None and pool is None and model is None:
             return None
         charges = tuple(c for metered in (channel, model, pool) if metered is not None for c in self._charges(metered))
         answer = await self._meters.take(charges, now=time.time())
         if isinstance(answer, Short):
-            self._short.append(answer)
+            self._short[answer.meter.id] = answer
         return answer
 
-    async def leave(self, taken: Taken, *, answered: bool) -> None:
-        """Settle a charge: with what was really used, or, where no upstream has answered, with the request alone."""
+    def crowded(self, choice: Choice) -> bool:
+        """Whether others wait for a target already: then nobody passes them by."""
+        name = choice.channel.name
+        if not self._queueing.crowded(name):
+            return False
+        told = self._queueing.told(name)
+        if told is not None:
+            self._short.setdefault(told.meter.id, told)
+        return True
+
+    async def wait(
+        self, choice: Choice, *, ends: float, keys: Callable[[], tuple[int, ...]], drained: Callable[[], bool]
+    ) -> Granted | RefusedWait:
+        """Wait in a channel's queue and charge it when the turn has come. `ends` is of the loop's clock; `keys` are
+        those of the pool in the order to try them."""
+        channel, client, exchange = choice.channel, self._request.client, self._request.exchange
+        assert channel.queue is not None  # noqa: S101 - only such a target is waited for
+        clock = asyncio.get_running_loop().time
+        began = clock()
+
+        async def ask() -> Granted | NotNow | RefusedWait:
+            pool = keys() or (None,)
+            shorts: list[Short] = []
+            for place, key in enumerate(pool, start=1):
+                answer = await self.enter(choice, key, waited=True)
+                if not isinstance(answer, Short):
+                    return Granted(key, answer, tuple(one for one in pool[place:] if one is not None))
+                if of_model(answer):
+                    return "other"
+                shorts.append(answer)
+                if not of_key(answer):
+                    break
+            soonest = min(shorts, key=lambda short: math.inf if short.wait is None else short.wait)
+            return NotNow(soonest, soonest.wait, all(short.wait is not None for short in shorts))
+
+        try:
+            found = await self._queueing.wait(
+                channel.name,
+                channel.queue,
+                client=client.name if client is not None else "",
+                ends=ends,
+                ask=ask,
+                drained=drained,
+            )
+        finally:
+            exchange.queued_seconds = (exchange.queued_seconds or 0.0) + clock() - began
+            exchange.queued_for = channel.name
+        if not isinstance(found, Granted):
+            self._why.append(_refused_wait(found, channel.name))
+        return found
+
+    async def leave(self, taken: Taken, *, answered: bool, channel: str | None = None) -> None:
+        """Settle a charge: with what was really used, or, where no upstream has answered, with the request alone.
+        `channel` is the one that was charged, if not the client."""
         exchange = self._request.exchange
         spent = cost_of(exchange, self._request.live.prices) if answered else Decimal(0)
-        await self._meters.settle(taken, used(taken, exchange, answered=answered, spent=spent), now=time.time())
+        try:
+            await self._meters.settle(taken, used(taken, exchange, answered=answered, spent=spent), now=time.time())
+        finally:
+            if channel is not None:
+                self._queueing.released(channel)
 
     def refusal(self) -> ClientError | None:
         """What to tell a client when every target that was left is at its limit; None if none was."""
-        if not self._short:
+        shorts = tuple(self._short.values())
+        if not shorts and not self._why:
             return None
-        waits = [short.wait for short in self._short if short.wait is not None]
-        limits = "; ".join(dict.fromkeys(said(short) for short in self._short))
-        self._request.exchange.limited_by = self._short[0].meter.id
+        waits = [short.wait for short in shorts if short.wait is not None]
+        limits = "; ".join(dict.fromkeys((*(said(short) for short in shorts), *self._why)))
+        self._request.exchange.limited_by = shorts[0].meter.id if shorts else None
         return _too_much(f"Every target is at its limit: {limits}.", min(waits, default=None))
 
     def _charges(self, metered: Metered) -> tuple[Charge, ...]:
@@ -179,6 +247,12 @@ def of_key(short: Short) -> bool:
     return short.meter.id.startswith("key ")
 
 
+def of_model(short: Short) -> bool:
+    """Whether it is a model that is at its limit, which is not waited for: other models of the channel would wait
+    behind it."""
+    return short.meter.id.startswith("model ")
+
+
 def _kind(meter: Meter) -> str:
     """`input_tokens` of `client 'team-a'/input_tokens/60`."""
     return meter.id.rsplit("/", 2)[-2]
@@ -187,6 +261,24 @@ def _kind(meter: Meter) -> str:
 def answered(exchange: Exchange) -> bool:
     """Whether some upstream has done work for a request."""
     return any(attempt.outcome == OK for attempt in exchange.attempts)
+
+
+def _refused_wait(why: RefusedWait, channel: str) -> str:
+    match why:
+        case "full":
+            return f"the queue of channel {channel!r} is full"
+        case "displaced":
+            return f"the queue of channel {channel!r} is full, and its places go to clients with fewer"
+        case "too_long":
+            return f"the wait for channel {channel!r} is longer than may be waited"
+        case "deadline":
+            return f"channel {channel!r} had no room in the time that may be waited"
+        case "other":
+            return f"channel {channel!r} has room for other models"
+        case "gone":
+            return f"channel {channel!r} has been taken out of service"
+        case _:
+            assert_never(why)
 
 
 def said(short: Short) -> str:

@@ -150,7 +150,8 @@ class Proxy:
             decision = _only_native(decision, endpoint)
         if endpoint.operation is Operation.COUNT_TOKENS and is_sealed(request):
             decision = replace(decision, steps=())  # no upstream can read what it would have to count
-        limiter = Limiter(request, self._gateway.meters, state=self._gateway.state, counter=counter)
+        gateway = self._gateway
+        limiter = Limiter(request, gateway.meters, state=gateway.state, counter=counter, queueing=gateway.queueing)
         taken = await limiter.admit(decision)
         try:
             if route.cache is None or endpoint.operation not in CACHEABLE:

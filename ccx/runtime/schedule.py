@@ -59,6 +59,7 @@ class Schedule:
         self._choice: Choice | None = None
         self._again: list[_Failed] = []
         self._round = 0
+        self._stands = False
         self.made = 0
 
     @property
@@ -104,9 +105,13 @@ class Schedule:
         if remedy(failure).same_target and failure in self._failover.on:
             self._again.append(_Failed(move, failure, retry_after))
 
-    def after(self, move: Move, failure: FailureClass, *, retry_after: float | None, now: float) -> Move | None:
-        """The attempt after this one failed; None when the failure stands."""
+    def after(
+        self, move: Move, failure: FailureClass, *, retry_after: float | None, now: float, untried: bool = False
+    ) -> Move | None:
+        """The attempt after this one failed; None when the failure stands. With `untried` there is a target that could
+        be waited for: None too where nothing is left but to ask again; then that is asked of `again`."""
         if failure not in self._failover.on or self.made >= self._failover.attempts or now >= self._ends:
+            self._stands = True
             return None
         what = remedy(failure)
         if what.same_target:
@@ -114,9 +119,23 @@ class Schedule:
         if not what.other_key or (self._pool and not self._may_retry(move.choice)):
             self._pool = []
         if not what.other_target and not what.other_key:
-            self._choices, self._steps = [], []
+            self._choices, self._steps, self._stands = [], [], True
         fresh = self._fresh()
-        return fresh if fresh is not None else self._retry(now)
+        return fresh if fresh is not None or untried else self._retry(now)
+
+    def again(self, now: float) -> Move | None:
+        """What is left when nothing came of waiting: to ask a target again that failed in a passing way."""
+        return self._retry(now) if self.may_wait(now) else None
+
+    def may_wait(self, now: float) -> bool:
+        """Whether, with nothing left to ask at once, a target that was passed over may still be waited for."""
+        return not self._stands and self.made < self._failover.attempts and now < self._ends
+
+    def waited(self, choice: Choice, key: int | None, others: tuple[int, ...]) -> Move:
+        """A target that was passed over is asked after all, with this key of its pool; `others` are those left."""
+        self.made += 1
+        self._choice, self._pool = choice, list(others)
+        return Move(choice, key)
 
     def _fresh(self) -> Move | None:
         while not self._pool:

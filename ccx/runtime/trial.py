@@ -136,7 +136,7 @@ class Trial:
         self._end()
         taken, self._taken = self._taken, None
         if taken is not None:
-            await self._around.limiter.leave(taken, answered=answered)
+            await self._around.limiter.leave(taken, answered=answered, channel=self.move.choice.channel.name)
 
     def _end(self, *, wait: float | None = None) -> None:
         held, self._held = self._held, None

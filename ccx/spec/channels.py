@@ -104,6 +104,16 @@ class Probe(Node):
     """Probe also while nothing is known against the channel."""
 
 
+class Queue(Node):
+    """Let requests wait for a channel that is at a limit, of its own or of all its keys. A request waits only when no
+    target of its route can serve it now; the turns go round between clients, and within one by arrival."""
+
+    size: Annotated[Count, Field(ge=1, le=100_000)] = 100
+    """Requests that wait at once, in each process; one more is refused with 429."""
+    wait: Annotated[Duration, Field(ge=1)] = 10_000
+    """The longest that a request waits, within the route's `failover.deadline`; after it 429."""
+
+
 class HeaderEdits(Node):
     """Changes to the request headers sent upstream."""
 
@@ -148,6 +158,8 @@ class ChannelSettings(Node):
     """How long a refused key is left alone."""
     probe: Annotated[Probe | Off | None, OffOrFalse] = None
     """Active probes. Default off."""
+    queue: Annotated[Queue | Off | None, OffOrFalse] = None
+    """Waiting for a channel at its limit. Default off: it is passed over, and with no target left the answer is 429."""
     headers: HeaderEdits = HeaderEdits()
     """Changes to the request headers."""
     proxy: Annotated[str, StringConstraints(pattern=PROXY_PATTERN)] | SecretSource | None = None

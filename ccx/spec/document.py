@@ -10,9 +10,9 @@ from pydantic import Field, StringConstraints
 from ccx.spec.channels import Channel, ChannelSettings, Limits
 from ccx.spec.conditions import Globs
 from ccx.spec.groups import Budget, ClientGroup
-from ccx.spec.node import Listed, Name, Node, SecretSource, Short, one_or_many
+from ccx.spec.node import Listed, Name, Node, Off, OffOrFalse, SecretSource, Short, one_or_many
 from ccx.spec.routes import Failover, RequestPolicy, Route
-from ccx.spec.scalars import Count, Duration, Money, Size
+from ccx.spec.scalars import Count, Duration, Money, Share, Size
 from ccx.spec.suite import Floors, Invariant, RoutingTest
 
 VERSION = "ccx/v1"
@@ -40,6 +40,18 @@ class Rollback(Node):
     """Rise of the median time to the first byte that is too much: +50% is half as long again. Default: any is borne."""
 
 
+class Overload(Node):
+    """Shed new requests with 503 before the process collapses. What is admitted goes on, and so do the admin and health
+    endpoints. Requests that only wait for an upstream are no load: what counts is how late the event loop runs, and
+    memory."""
+
+    lag: Annotated[Duration, Field(ge=10)] = 250
+    """How late the event loop may run, all the time for a second and more. Default 250ms."""
+    memory: Annotated[Share, Field(gt=0)] | None = None
+    """Resident memory that the process may have, as a share of what its cgroup or the machine allows; of several
+    workers each has its part. Default 80%."""
+
+
 class Server(Node):
     """The process: where it listens and what it accepts."""
 
@@ -49,6 +61,8 @@ class Server(Node):
     """Largest request body, before and after decompression. Default 50MiB."""
     max_concurrency: Annotated[Count, Field(ge=1)] = 10_000
     """Requests under way at once; above it 503."""
+    overload: Annotated[Overload | Off, OffOrFalse] = Overload()
+    """When new requests are shed; `off` for never."""
     body_timeout: Duration = 60_000
     """Time a client has to send its body. Default 60s."""
     drain: Duration = 30_000

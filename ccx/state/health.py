@@ -12,7 +12,7 @@ A target here is a channel in one protocol with one key; a channel without keys 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
 
@@ -104,6 +104,8 @@ class Health:
         self._ill: set[str] = set()
         self.transitions: Counter[tuple[str, State]] = Counter()
         """How often breakers have changed, by channel and the state they came to; half open once for each probe."""
+        self.on_order: Callable[[str], None] | None = None
+        """Told of each channel for which an operator's word has changed."""
 
     def configure(self, care: Mapping[str, Care]) -> None:
         """What a new table declares, by channel. What is known of channels that stay, stays."""
@@ -206,6 +208,8 @@ class Health:
         else:
             self._overrides[channel] = override
             self._ill.add(channel)
+        if self.on_order is not None:
+            self.on_order(channel)
 
     def half_open(self, channel: str, protocol: str, now: float) -> None:
         """Something has shown that a channel answers again: its open breakers let probes through."""

@@ -95,6 +95,7 @@ class ExchangeLine(Struct, gc=False):
     digest        of the routing table that served the request
     hedged        won or lost, if a second target was asked beside a slow first one: whether the second was quicker
     limited_by    the limit that refused it, if one did
+    queued_ms     how long it waited in the queue of a channel at its limit; null if it did not
     cache         hit, joined (another's request under way), miss or bypass on a route with a cache; null on others. The
                   tokens of a hit and of who joined are those of the original: nothing was spent on them again
     sticky_tokens the session's highest count of late, if that decided instead of the request's own (`tokens.sticky`)
@@ -125,6 +126,7 @@ class ExchangeLine(Struct, gc=False):
     losses: tuple[str, ...]
     hedged: str | None
     limited_by: str | None
+    queued_ms: float | None
     cache: str | None
     sticky_tokens: int | None
     facts: FactsLine | None
@@ -207,6 +209,7 @@ def _structure(x: Exchange, clock: Clock, redact: Collection[str]) -> ExchangeLi
         x.losses,
         x.hedged,
         x.limited_by,
+        None if x.queued_seconds is None else round(x.queued_seconds * 1000, 3),
         x.cache,
         x.sticky_tokens,
         None if x.seen is None or x.asked is None else _facts(x.seen, x.asked, x.counted_tokens, redact),

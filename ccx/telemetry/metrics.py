@@ -19,6 +19,7 @@ from ccx.telemetry.registry import MAX_SERIES, OTHER, Registry
 
 DURATIONS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0)
 FIRST_BYTES: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0)
+QUEUE_WAITS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0)
 ROUND_TRIPS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 _STATUSES: Final = {status: str(status) for status in range(100, 600)}
 
@@ -136,6 +137,22 @@ class Metrics:
         self.cache_evictions = registry.counter(
             "ccx_cache_evictions_total", "Kept answers that had to go for others.", labels=("route",)
         )
+        self.queue_waiting = registry.gauge(
+            "ccx_queue_waiting", "Requests that wait for a channel at its limit.", labels=("channel",), rule="sum"
+        )
+        self.queue_waits = registry.histogram(
+            "ccx_queue_wait_seconds",
+            "How long requests waited in the queue of a channel, whatever came of it.",
+            labels=("channel",),
+            bounds=QUEUE_WAITS,
+        )
+        self.queue_refused = registry.counter(
+            "ccx_queue_refused_total",
+            "Requests that did not wait to their turn, by reason: full, displaced (by a client with fewer), too_long "
+            "(by what the limit says), deadline, gone (the channel), other (the limit of a model).",
+            labels=("channel", "reason"),
+            closed=frozenset({"reason"}),
+        )
         self.state_up = registry.gauge(
             "ccx_state_up",
             "1 if the store of shared state answers, 0 if limits are kept without it; of several workers the worst. "
@@ -227,6 +244,8 @@ class Metrics:
             self.cache_requests.labelled(route, x.cache).value += 1
         if x.sticky_tokens is not None:
             self.sticky_requests.labelled(route).value += 1
+        if x.queued_seconds is not None:
+            self.queue_waits.labelled(x.queued_for or "").observe(x.queued_seconds)
         if not attempts:
             return
         model = attempts[-1].model
@@ -290,6 +309,15 @@ class Metrics:
             self.breaker_transitions.labelled(*change).set(count)
         for channel, count in refused.items():
             self.retries_refused.labelled(channel).set(count)
+
+    def set_queues(self, waiting: Mapping[str, int], *, refused: Mapping[tuple[str, str], int]) -> None:
+        """Replace how many wait for each channel, and how often one did not wait to its turn so far, by channel and
+        reason."""
+        self.queue_waiting.clear()
+        for channel, count in waiting.items():
+            self.queue_waiting.labelled(channel).set(count)
+        for labels, count in refused.items():
+            self.queue_refused.labelled(*labels).set(count)
 
     def set_cache(self, by_route: Mapping[str, tuple[int, int]]) -> None:
         """Replace what is kept of answers: bytes, and evictions so far, by route."""

@@ -75,6 +75,7 @@ def test_the_whole_line() -> None:
         "losses": ["messages.0.cache"],
         "hedged": None,
         "limited_by": None,
+        "queued_ms": None,
         "cache": None,
         "sticky_tokens": None,
         "facts": None,

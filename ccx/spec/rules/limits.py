@@ -131,4 +131,30 @@ LIMITS: Final[tuple[RuleInfo, ...]] = (
         groups: {{core: {{when: {{tag: {{team: core}}}}, budget: {{usd: 500}}}}}}
         """,
     ),
+    lint_rule(
+        "CCX709",
+        "queue-without-limit",
+        severity="warning",
+        summary="A channel with a queue has no limit, and neither has any of its keys.",
+        why="""Requests wait where a declared limit is met. What the provider itself limits is not known before it
+        refuses, so here nobody ever waits.""",
+        bad="channels: {main: {provider: demo, queue: {wait: 10s}}}",
+        good="channels: {main: {provider: demo, limits: {concurrency: 20}, queue: {wait: 10s}}}",
+    ),
+    lint_rule(
+        "CCX710",
+        "queue-outlasts-deadline",
+        severity="warning",
+        summary="A queue lets requests wait for longer than any route that uses its channel lets them live.",
+        why="""The wait ends with the route's `failover.deadline`, and who is let in at its end has no time left for an
+        answer. One of the numbers is stale.""",
+        bad="""
+        channels: {main: {provider: demo, limits: {concurrency: 20}, queue: {wait: 60s}}}
+        routes: [{name: all, to: [main], failover: {deadline: 30s}}]
+        """,
+        good="""
+        channels: {main: {provider: demo, limits: {concurrency: 20}, queue: {wait: 10s}}}
+        routes: [{name: all, to: [main], failover: {deadline: 30s}}]
+        """,
+    ),
 )
