@@ -172,6 +172,8 @@ class FailsafeMeters:
         """See `Meters`."""
         if taken.token.startswith(_ALONE):
             self._settle_alone(taken, used, now=now)
+            if self._shared.up and self._owed:
+                await self._tell(now)
             return
         self._hold(taken, -1)
         try:
@@ -224,6 +226,10 @@ class FailsafeMeters:
         parts = tuple(replace(c, meter=alone.part(c.meter, held=self._held[c.meter.id], now=now)) for c in charges)
         answer = alone.meters.take_now(parts, now=now)
         if isinstance(answer, Taken):
+            for one in charges:
+                # Owed from now on, not from its settlement: the store may be back before.
+                if isinstance(one.meter, Sum):
+                    self._owe(one.meter, one.amount)
             return Taken(charges, now, alone.mark)
         whole = next(c.meter for c in charges if c.meter.id == answer.meter.id)
         return Short(whole, answer.left, answer.wait)
@@ -235,7 +241,7 @@ class FailsafeMeters:
             alone.meters.settle_now(Taken(parts, taken.at), used, now=now)
         for one in taken.charges:
             if isinstance(one.meter, Sum):
-                self._owe(one.meter, used.get(one.meter.id, one.amount))
+                self._owe(one.meter, used.get(one.meter.id, one.amount) - one.amount)
 
     def _owe(self, meter: Rate | Sum, amount: int) -> None:
         if not amount:

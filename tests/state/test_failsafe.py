@@ -126,7 +126,7 @@ async def test_a_store_that_is_back_is_told() -> None:
     await meters.settle(alone, {"s": 150}, now=0.0)
     store.up = True
     await meters.take((Charge(TEN, 0),), now=0.0)
-    assert [use.used for use in await meters.standing((TEN, DOLLAR), now=0.0)] == [4, 180]
+    assert [use.used for use in await meters.standing((TEN, DOLLAR), now=0.0)] == [4, 230], "what is under way is charged by its estimate"
     await meters.settle(late, {"s": 40}, now=0.0)
     await meters.take((Charge(TEN, 0),), now=0.0)
     assert [use.used for use in await meters.standing((TEN, DOLLAR), now=0.0)] == [4, 220]
@@ -142,7 +142,7 @@ async def test_a_store_that_lost_all_learns_what_was_spent() -> None:
     assert isinstance(await meters.take((Charge(DOLLAR, 100),), now=0.0), Taken)
     store.up = meters.forgotten = True
     await meters.take((Charge(DOLLAR, 0),), now=0.0)
-    assert [use.used for use in await meters.standing((DOLLAR,), now=0.0)] == [700]
+    assert [use.used for use in await meters.standing((DOLLAR,), now=0.0)] == [800]
     assert not meters.forgotten
 
 

@@ -7,6 +7,7 @@ are answers of models: whoever reads this Redis reads them.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Mapping
 from typing import Final
 
@@ -54,9 +55,11 @@ class RedisAnswers:
 
     async def put(self, key: bytes, entry: Entry, *, now: float) -> bool:
         """See `AnswerCache`."""
-        if entry.size > min(self._most, self._share // SHARE) or now >= entry.expires:
-            return False
         name = self._name(key)
+        if entry.size > min(self._most, self._share // SHARE) or now >= entry.expires:
+            with contextlib.suppress(UnreachableError):
+                self._link.submit(("DEL", name))  # what is there is not the newest any more
+            return False
         keep = call(
             KEEP,
             [*self._index(entry.route), name],

@@ -91,6 +91,13 @@ class SharedHealth:
         self._tell_breakers(now=now, unix=unix)
         await self._settle_probes(now)
 
+    def retell(self) -> None:
+        """The server has lost what was told: in the next round all that still holds is told anew, for whoever has not
+        heard it yet."""
+        self._open.clear()
+        self._cooling.clear()
+        self._orders.clear()
+
     def _hear(self, field: Field, word: _Word, *, until: float, now: float) -> None:
         kind, channel, protocol, key = field
         match kind:

@@ -137,4 +137,6 @@ class RedisStore:
         self.meters.sharing = max(1, count)
         if self._epoch not in (None, epoch):
             self.meters.forgotten = True
+            if self._health is not None:
+                self._health.retell()
         self._epoch = epoch

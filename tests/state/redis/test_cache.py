@@ -86,3 +86,23 @@ async def test_without_redis_nothing_is_found_and_nothing_fails() -> None:
     assert await answers.get(b"k", now=2.0, oldest=60.0) is None
     assert await answers.clear() == 0
     assert await answers.holdings() == {}
+
+
+async def test_what_is_too_large_leaves_nothing_older_in_its_place(answers: RedisAnswers) -> None:
+    await answers.put(b"k", entry(), now=1.0)
+    assert not await answers.put(b"k", entry(b"x" * 60_000), now=2.0)
+    assert await answers.get(b"k", now=3.0, oldest=60.0) is None
+
+
+async def test_a_shorter_life_does_not_cost_the_others_their_place_in_the_books(
+    answers: RedisAnswers, redis: RedisServer
+) -> None:
+    """Else they would be counted by nobody, and a clear would leave them."""
+    await answers.put(b"k", entry(ttl=3600.0), now=1.0)
+    await answers.put(b"l", entry(ttl=2.0), now=1.5)
+    async with linked(redis.url) as link:
+        lasts = [await link.ask(("TTL", name)) for name in answers._index("r")]
+        assert min(lasts) > 3600
+    await answers.put(b"m", entry(at=10.0, ttl=2.0), now=10.0)
+    assert await answers.get(b"k", now=11.0, oldest=3600.0) is not None
+    assert (await answers.holdings())["r"].entries >= 2

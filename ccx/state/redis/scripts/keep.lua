@@ -12,8 +12,11 @@ local function forget(node)
   redis.call('DECRBY', total, size)
 end
 
-for _, node in ipairs(redis.call('ZRANGEBYSCORE', index, '-inf', string.format('(%.17g', now - seconds), 'LIMIT', 0, 100)) do
-  forget(node)
+-- Of those unused for longest, what has lapsed by the server's own clock leaves the books.
+for _, node in ipairs(redis.call('ZRANGE', index, 0, 15)) do
+  if redis.call('EXISTS', node) == 0 then
+    forget(node)
+  end
 end
 local missing, own = {}, {}
 for place = 4, #KEYS do
@@ -44,6 +47,10 @@ while redis.call('ZCARD', index) > tonumber(ARGV[3]) or tonumber(redis.call('GET
   redis.call('INCR', total .. ':evicted')
 end
 for _, key in ipairs({index, sizes, total, total .. ':evicted'}) do
-  redis.call('EXPIRE', key, math.ceil(seconds) * 2)
+  -- Never sooner than before: what was kept for longer would be counted by nobody, and cleared by nobody.
+  local lasts = math.ceil(seconds) * 2
+  if redis.call('TTL', key) < lasts then
+    redis.call('EXPIRE', key, lasts)
+  end
 end
 return missing
