@@ -126,7 +126,9 @@ async def test_a_store_that_is_back_is_told() -> None:
     await meters.settle(alone, {"s": 150}, now=0.0)
     store.up = True
     await meters.take((Charge(TEN, 0),), now=0.0)
-    assert [use.used for use in await meters.standing((TEN, DOLLAR), now=0.0)] == [4, 230], "what is under way is charged by its estimate"
+    assert [use.used for use in await meters.standing((TEN, DOLLAR), now=0.0)] == [4, 230], (
+        "what is under way is charged by its estimate"
+    )
     await meters.settle(late, {"s": 40}, now=0.0)
     await meters.take((Charge(TEN, 0),), now=0.0)
     assert [use.used for use in await meters.standing((TEN, DOLLAR), now=0.0)] == [4, 220]

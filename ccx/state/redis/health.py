@@ -34,13 +34,16 @@ Field = tuple[Kind, str, str, str | None]
 
 
 class _Word(msgspec.Struct, array_like=True, frozen=True):
-    """What is told. `until` is unix time, and when the word may be forgotten; `at` tells words of a replica apart."""
+    """What is told. `until` is unix time, and when the word may be forgotten; `at` tells words of a replica apart.
+    `ends` is when an order does, which may be before: as long as some replica could still obey what it replaced, the
+    word has to be heard."""
 
     by: str
     at: float
     until: float
     what: str
     reason: str = ""
+    ends: float = 0.0
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -158,17 +161,19 @@ class SharedHealth:
             mine, before, word = here.get(channel), self._orders.get(channel), told.get(channel)
             field: Field = ("order", channel, "", None)
             if mine != before:
+                lasts = max(before.until - now + unix if before is not None else 0.0, word.until if word else 0.0)
                 if mine is not None:
                     self._orders[channel] = mine
-                    self._tell(field, mine.order, until=mine.until - now + unix, unix=unix, reason=mine.reason)
+                    ends = mine.until - now + unix
+                    self._tell(field, mine.order, until=max(ends, lasts), unix=unix, reason=mine.reason, ends=ends)
                 else:
                     was = self._orders.pop(channel)
                     if was.until > now:
-                        self._tell(field, "", until=unix + WELL_FOR, unix=unix)
+                        self._tell(field, "", until=max(unix + WELL_FOR, lasts), unix=unix)
             elif word is not None and word.by != self._name and self._heard.get(field) != (word.by, word.at):
                 self._heard[field] = (word.by, word.at)
-                order = _ORDERS.get(word.what)
-                new = Override(order, word.until - unix + now, word.reason) if order is not None else None
+                order, ends = _ORDERS.get(word.what), word.ends or word.until
+                new = Override(order, ends - unix + now, word.reason) if order is not None and ends > unix else None
                 if not self._health.knows(channel):
                     continue
                 self._health.order(channel, new)
@@ -177,6 +182,6 @@ class SharedHealth:
                 else:
                     self._orders.pop(channel, None)
 
-    def _tell(self, field: Field, what: str, *, until: float, unix: float, reason: str = "") -> None:
-        word = _Word(self._name, unix, until, what, reason)
+    def _tell(self, field: Field, what: str, *, until: float, unix: float, reason: str = "", ends: float = 0.0) -> None:
+        word = _Word(self._name, unix, until, what, reason, ends)
         self._link.submit(("HSET", self._keys.health, _encode(field), _encode(word)))

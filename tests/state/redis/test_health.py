@@ -121,8 +121,8 @@ async def test_orders_hold_everywhere_and_the_last_one_wins(redis: RedisServer) 
         one.health.order("main", None)
         await rounds(3.0, one, other)
         assert other.health.override("main", 7004.0) is None
-        await rounds(40.0, one, other)
-        assert one.health.overrides(140.0) == other.health.overrides(7040.0) == {}
+        await rounds(95.0, one, other)
+        assert one.health.overrides(195.0) == other.health.overrides(7095.0) == {}
         assert redis.said("EXISTS {ccx}:health") == b":0\r\n"
 
 
@@ -131,3 +131,36 @@ async def test_words_of_another_version_are_dropped(redis: RedisServer) -> None:
         redis.said("HSET {ccx}:health x y")
         await rounds(1.0, one, other)
         assert redis.said("EXISTS {ccx}:health") == b":0\r\n"
+
+
+async def test_an_order_taken_back_is_heard_by_whoever_was_cut_off(redis: RedisServer) -> None:
+    async with two(redis) as (one, other):
+        one.health.order("main", Override("drain", 100.0 + 3600, "maintenance"))
+        await rounds(1.0, one, other)
+        one.health.order("main", None)
+        await rounds(2.0, one)
+        await rounds(900.0, one, other)
+        assert other.health.override("main", 7900.0) is None
+        one.health.order("main", Override("drain", 100.0 + 3600))
+        await rounds(901.0, one, other)
+        one.health.order("main", Override("drain", 100.0 + 910))
+        await rounds(902.0, one)
+        await rounds(920.0, one, other)
+        assert other.health.override("main", 7920.0) is None
+
+
+async def test_a_server_that_has_lost_all_is_told_again(redis: RedisServer) -> None:
+    async with two(redis) as (one, other):
+        one.fails(0.0)
+        one.health.order("main", Override("drain", 160.0))
+        held = one.health.enter(TARGET, 100.0)
+        one.health.leave(held, "neither", now=100.0, cause="quota", wait=50.0)
+        await rounds(1.0, one, one)
+        redis.flush()
+        await rounds(2.0, one, other)
+        assert other.health.override("main", 7002.0) is None
+        one.shared.retell()
+        await rounds(3.0, one, other)
+        assert other.health.override("main", 7003.0) == Override("drain", 7060.0)
+        assert not other.asked(3.0)
+        assert other.health.report(TARGET, 7003.0).breaker == "open"
