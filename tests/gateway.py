@@ -23,7 +23,8 @@ from ccx.runtime.http import BoundedProtocol
 from ccx.runtime.live import Live, prepare
 from ccx.runtime.loading import Loader
 from ccx.runtime.proxy import Proxy
-from ccx.runtime.reload import Approval, Candidate, Reconciler, Result
+from ccx.runtime.reload import Approval, Candidate, Reconciler
+from ccx.runtime.rollout import Result
 from ccx.telemetry.events import EventLog
 from ccx.telemetry.exchange import Exchange
 from ccx.telemetry.hub import Telemetry

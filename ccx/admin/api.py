@@ -12,7 +12,7 @@ import hashlib
 import hmac
 import os
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from ccx import __version__
+from ccx.admin.canary import describe_canary
+from ccx.admin.canary import handlers as canary_handlers
 from ccx.admin.channels import describe_channel
 from ccx.admin.channels import handlers as channel_handlers
 from ccx.routing.canonical import table_json
@@ -50,6 +52,7 @@ def routes(
     """The routes to mount beside the gateway. `tell_others` asks the other workers to reconcile too, and to obey the
     `orders` that they share."""
     orders = orders or Orders(gateway.health)
+    canary, canary_order = canary_handlers(gateway, reconciler, telemetry)
     channels, order = channel_handlers(gateway, orders, telemetry, tell_others=tell_others)
 
     async def status(request: Request) -> Response:
@@ -75,7 +78,12 @@ def routes(
         tell_others()
         result = await reconciler.reconcile("admin")
         said = reconciler.status
-        body = {"result": result, "digest": gateway.live.digest, "problems": list(said.problems)}
+        body = {
+            "result": result,
+            "digest": gateway.live.digest,
+            "canary": describe_canary(gateway),
+            "problems": list(said.problems),
+        }
         return JSONResponse(body, status_code=409 if result == "rejected" or said.result == "rejected" else 200)
 
     async def cache(request: Request) -> Response:
@@ -94,13 +102,15 @@ def routes(
         Route("/admin/cache", _guarded(gateway, cache), methods=["GET", "DELETE"]),
         Route("/admin/channels", _guarded(gateway, channels), methods=["GET"]),
         Route("/admin/channels/{name}/{order}", _guarded(gateway, order), methods=["POST"]),
+        Route("/admin/canary", _guarded(gateway, canary), methods=["GET"]),
+        Route("/admin/canary/{order}", _guarded(gateway, canary_order), methods=["POST"]),
         Route("/admin/reload", _guarded(gateway, reload), methods=["POST"]),
     ]
 
 
 def _guarded(gateway: Gateway, handler: Handler) -> Handler:
     async def guarded(request: Request) -> Response:
-        refusal = refuse(gateway.live, request)
+        refusal = refuse(gateway.newest, request)
         return refusal if refusal is not None else await handler(request)
 
     return guarded
@@ -123,12 +133,13 @@ def refuse(live: Live, request: Request) -> Response | None:
     return JSONResponse({"error": {"type": "authentication", "message": message}}, status_code=401, headers=headers)
 
 
-def connections(live: Live) -> dict[str, int]:
+def connections(lives: Sequence[Live]) -> dict[str, int]:
     """Upstream connections of all engines, by state."""
     found = {"open": 0, "idle": 0}
-    for upstream in live.upstreams.values():
-        found["open"] += getattr(upstream.engine, "open_connections", 0)
-        found["idle"] += getattr(upstream.engine, "idle_connections", 0)
+    engines = {id(upstream.engine): upstream.engine for live in lives for upstream in live.upstreams.values()}
+    for engine in engines.values():
+        found["open"] += getattr(engine, "open_connections", 0)
+        found["idle"] += getattr(engine, "idle_connections", 0)
     return found
 
 
@@ -157,6 +168,7 @@ def describe(
             "applied_at": _when(said.applied_at),
             "last_reload": {"result": said.result, "at": _when(said.at), "problems": list(said.problems)},
             "restart_needed": list(said.restart_needed),
+            "canary": describe_canary(gateway),
         },
         "workers": [
             {"worker": name, "digest": digest, "last_reload_good": good}

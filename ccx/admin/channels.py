@@ -49,24 +49,24 @@ def handlers(
         channel = next((one for one in gateway.live.table.channels if one.name == name), None)
         if channel is None:
             legal = ", ".join(one.name for one in gateway.live.table.channels)
-            return _error(404, "not_found", f"There is no channel {name!r}; there are {legal}.")
+            return refusal(404, "not_found", f"There is no channel {name!r}; there are {legal}.")
         if word not in _ORDERS:
-            return _error(404, "not_found", f"{word!r} is no order; there are {', '.join(_ORDERS)}.")
+            return refusal(404, "not_found", f"{word!r} is no order; there are {', '.join(_ORDERS)}.")
         order = _ORDERS[word]
-        raw = await _body(request)
+        raw = await read_body(request)
         if raw is None:
-            return _error(413, "too_large", f"An order has at most {MAX_BODY} bytes.")
+            return refusal(413, "too_large", f"An order has at most {MAX_BODY} bytes.")
         try:
             said = msgspec.json.decode(raw, type=OrderBody) if raw else OrderBody()
             seconds = _seconds(said, order)
         except (msgspec.DecodeError, ValueError) as error:
-            return _error(400, "invalid_request", f"{error}")
+            return refusal(400, "invalid_request", f"{error}")
         try:
             await orders.give(name, order, seconds=seconds, reason=said.reason)
         except KeyError:
-            return _error(409, "conflict", f"The channel {name!r} has just left the table.")
+            return refusal(409, "conflict", f"The channel {name!r} has just left the table.")
         except OSError as error:
-            return _error(503, "overloaded", f"The workers cannot be told: {error.strerror}.")
+            return refusal(503, "overloaded", f"The workers cannot be told: {error.strerror}.")
         tell_others()
         telemetry.log_event("channel_ordered", channel=name, order=word, seconds=seconds, reason=said.reason)
         return JSONResponse({"channel": name, "override": describe_channel(gateway, channel, orders)["override"]})
@@ -74,7 +74,8 @@ def handlers(
     return listed, ordered
 
 
-async def _body(request: Request) -> bytes | None:
+async def read_body(request: Request) -> bytes | None:
+    """The body of an order; None for one that is too large."""
     raw = b""
     async for piece in request.stream():
         raw += piece
@@ -124,7 +125,7 @@ def describe_channel(gateway: Gateway, channel: Channel, orders: Orders) -> dict
 def _override(override: Override | None, orders: Orders) -> dict[str, Any] | None:
     if override is None:
         return None
-    return {"order": override.order, "until": _when(orders.unix(override.until)), "reason": override.reason}
+    return {"order": override.order, "until": when(orders.unix(override.until)), "reason": override.reason}
 
 
 def _queue(gateway: Gateway, channel: Channel) -> dict[str, Any] | None:
@@ -151,8 +152,8 @@ def _target(gateway: Gateway, target: TargetId, orders: Orders, now: float) -> d
         "protocol": target.protocol,
         "key": target.key,
         "breaker": report.breaker or "off",
-        "open_until": _when(orders.unix(until)) if until is not None else None,
-        "cooling": {"cause": cooling.cause, "until": _when(orders.unix(cooling.until))} if cooling else None,
+        "open_until": when(orders.unix(until)) if until is not None else None,
+        "cooling": {"cause": cooling.cause, "until": when(orders.unix(cooling.until))} if cooling else None,
         "in_flight": gateway.state.inflight(counted),
         "latency_ms": {kind: round(seconds * 1000, 1) for kind, seconds in latencies.items() if seconds},
     }
@@ -178,9 +179,11 @@ def measure_queues(gateway: Gateway, metrics: Metrics) -> None:
     metrics.set_queues(gateway.queueing.waiting(), refused=gateway.queueing.refused)
 
 
-def _error(status: int, kind: str, message: str) -> Response:
+def refusal(status: int, kind: str, message: str) -> Response:
+    """The answer to an order that is not obeyed."""
     return JSONResponse({"error": {"type": kind, "message": message}}, status_code=status)
 
 
-def _when(at: float) -> str:
+def when(at: float) -> str:
+    """Unix time as people write it, in UTC."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")

@@ -84,7 +84,11 @@ def apply_(
     if done:
         typer.echo(f"{len(those)}/{len(those)} replicas serve {new[:12]}")
         return
-    typer.echo(f"ccx: after {wait}, {_count(those)}/{len(those)} replicas serve {new[:12]}; not yet:", err=True)
+    if all(replica.state in ("new", "canary") for replica in those):
+        _tell_canaries(those, new)
+        return
+    when = "" if any(replica.withdrew for replica in those) else f"after {wait}, "
+    typer.echo(f"ccx: {when}{_count(those)}/{len(those)} replicas serve {new[:12]}; not yet:", err=True)
     for replica in those:
         if replica.state != "new":
             typer.echo(f"  {_lag(replica)}", err=True)
@@ -130,6 +134,15 @@ def _refuse(replica: Replica, said: Compared, why: str) -> None:
 
 def _count(replicas: Sequence[Replica]) -> int:
     return sum(replica.state == "new" for replica in replicas)
+
+
+def _tell_canaries(replicas: Sequence[Replica], new: str) -> None:
+    """Say that the new table is being tried, and how to go on."""
+    typer.echo(f"{_count(replicas)}/{len(replicas)} replicas serve {new[:12]}; the others try it first:")
+    for replica in replicas:
+        if replica.state == "canary":
+            typer.echo(f"  {replica.name}: {replica.canary}")
+    typer.echo(f"ccx: to end it: ccx canary promote|abort --to {replicas[0].name}", err=True)
 
 
 def _lag(replica: Replica) -> str:

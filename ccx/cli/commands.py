@@ -47,6 +47,9 @@ COMMANDS: Final[Mapping[str, Entry]] = {
     "serve": Entry("serve", "Serve a spec, and swap to the new table whenever its files change."),
     "drift": Entry("drift", "Compare what a gateway serves with what the spec says."),
     "channels": Entry("channels", "Show how a gateway's channels fare, or drain, promote and resume one."),
+    "canary": Entry(
+        "canary", "Show the table that a gateway tries on a share of the sessions, promote it at once, or abort it."
+    ),
     "apply": Entry("apply", "Apply a saved plan: check that nothing moved since, reload, and wait for every replica."),
     "keys": Entry("keys", "Make a key for a client."),
     "models": Entry("catalog", "List the models that ccx knows."),

@@ -141,7 +141,7 @@ def _against(
 ) -> tuple[Compared, Compared]:
     """What a gateway serves, and the one version that is named. Raises UsageError for two."""
     from ccx.cli.remote import Remote, admin_key  # noqa: PLC0415 - only for a gateway
-    from ccx.cli.running import live, tell_orders  # noqa: PLC0415 - likewise
+    from ccx.cli.running import live, tell_deviations  # noqa: PLC0415 - likewise
 
     if second is not None or (first is not None and ".." in first):
         raise UsageError("--against is one side, so name one revision at most", hint=f"ccx plan --against {url} main")
@@ -149,7 +149,7 @@ def _against(
     remote = Remote(url, key=admin_key(admin_key_env, os.environ))
     _, said = _sides(Comparison(asked.spec, one, one))
     runs = live(remote)
-    tell_orders(remote)
+    tell_deviations(remote)
     return runs, said
 
 

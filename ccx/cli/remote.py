@@ -37,6 +37,23 @@ class RemoteError(CcxError):
 
 
 @dataclass(frozen=True, slots=True)
+class Tried:
+    """A table that a gateway tries on a share of the sessions; times as it tells them, in UTC. `counts` are requests
+    and errors of the present table and of this one."""
+
+    digest: str
+    share: float
+    since: str
+    until: str
+    left: float
+    """Seconds until it takes all, as of the answer, by the gateway's own clock."""
+    counts: tuple[tuple[int, int], tuple[int, int]]
+
+    def __str__(self) -> str:
+        return f"canary {self.digest[:12]} at {self.share * 100:g} % since {self.since} until {self.until}"
+
+
+@dataclass(frozen=True, slots=True)
 class Serving:
     """What a gateway says it serves. `workers` has the digest of each of its processes, None where one did not say;
     `problems` are those of the last reload, empty if it was good."""
@@ -48,6 +65,8 @@ class Serving:
     problems: tuple[str, ...]
     orders: tuple[str, ...] = ()
     """What operators have ordered there, in words: what runs deviates from the table by that."""
+    canary: Tried | None = None
+    """The table that is tried there beside it."""
 
     def lagging(self, wanted: str) -> int:
         """How many of its processes serve another table than the one with this digest."""
@@ -130,6 +149,7 @@ class Remote:
                 {_text(w["worker"]): _optional(w["digest"]) for w in data.get("workers", ())},
                 tuple(visible(_text(problem)) for problem in config["last_reload"]["problems"]),
                 tuple(_orders(data.get("channels", {}))),
+                _tried(config.get("canary")),
             )
         except (KeyError, TypeError, ValueError, AttributeError):
             raise RemoteError(f"{self.url}: /status is not that of a ccx gateway") from None
@@ -153,15 +173,35 @@ class Remote:
     def order(self, channel: str, order: str, *, lasting: str | None, reason: str) -> None:
         """Order something for a channel. Raises RemoteError, with the gateway's own words where it refuses."""
         said = {"reason": reason, **({"for": lasting} if lasting is not None else {})}
-        path = f"/admin/channels/{quote(channel, safe='')}/{order}"
+        self._ordered(f"/admin/channels/{quote(channel, safe='')}/{order}", said)
+
+    def canary(self) -> tuple[str, Tried | None]:
+        """The digest that it serves, and the table it tries beside it. Raises RemoteError."""
+        return self._canary(self._json("GET", "/admin/canary"))
+
+    def order_canary(self, order: str, *, digest: str, reason: str) -> tuple[str, Tried | None]:
+        """Promote or abort a canary; the answer is as of `canary`. Raises RemoteError, with the gateway's own words
+        where it refuses."""
+        return self._canary(self._ordered(f"/admin/canary/{order}", {"digest": digest, "reason": reason}))
+
+    def _canary(self, data: dict[str, Any]) -> tuple[str, Tried | None]:
+        try:
+            return visible(_text(data["digest"])), _tried(data["canary"])
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise RemoteError(f"{self.url}: /admin/canary did not answer as a ccx gateway does") from None
+
+    def _ordered(self, path: str, said: Mapping[str, str]) -> dict[str, Any]:
         body = json.dumps(said).encode()
         data, _ = self._ask("POST", path, limit=MAX_ANSWER, good=(200, 400, 404, 409, 503), body=body)
         try:
             answer = json.loads(data)
             if "error" in answer:
                 raise RemoteError(f"{self.url}: {visible(_text(answer['error']['message']))}")
+            if not isinstance(answer, dict):
+                raise TypeError(path)
         except (ValueError, RecursionError, TypeError, KeyError):
             raise RemoteError(f"{self.url}: {path} did not answer as a ccx gateway does") from None
+        return answer
 
     def _json(self, method: Literal["GET", "POST"], path: str, *, good: tuple[int, ...] = (200,)) -> dict[str, Any]:
         data, _ = self._ask(method, path, limit=MAX_ANSWER, good=good)
@@ -249,6 +289,15 @@ def _orders(channels: Mapping[str, Any]) -> Iterator[str]:
         if order is not None:
             why = f" ({_text(order['reason'])})" if order.get("reason") else ""
             yield visible(f"{_text(name)}: {_text(order['order'])} until {_text(order['until'])}{why}")
+
+
+def _tried(said: Any) -> Tried | None:
+    """A canary in a status. Raises what a stranger's answer makes it raise: KeyError, TypeError, ValueError."""
+    if said is None:
+        return None
+    active, canary = ((int(said[role]["requests"]), int(said[role]["errors"])) for role in ("active", "canary"))
+    digest, since, until = (visible(_text(said[name])) for name in ("digest", "since", "until"))
+    return Tried(digest, float(said["share"]), since, until, float(said["left_seconds"]), (active, canary))
 
 
 def _ssl(error: ssl.SSLError) -> str:

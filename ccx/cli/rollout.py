@@ -1,5 +1,7 @@
 """Bringing replicas to one table: asked to reload, then watched until each says that it serves it.
 
+A replica that tries the new table as a canary first is on its way: it comes to it by itself, when the time is over.
+
 Law: a gateway reads its own files; nothing is uploaded. A replica that serves neither the old table nor the new one is
 not touched. Clock and pause are arguments.
 """
@@ -11,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from ccx.cli.remote import Remote, RemoteError, Serving
+from ccx.cli.remote import Remote, RemoteError, Serving, Tried
 from ccx.errors import CcxError
 
 POLL: Final = 0.5
@@ -20,7 +22,7 @@ AGAIN: Final = 5.0
 """Seconds after which a replica that lags is asked to reload again: its files may have arrived only now."""
 _AT_ONCE: Final = 16
 
-State = Literal["new", "old", "other", "unknown"]
+State = Literal["new", "canary", "old", "other", "unknown"]
 
 
 @dataclass(slots=True)
@@ -33,6 +35,13 @@ class Replica:
     behind: int = 0
     problems: tuple[str, ...] = ()
     asked: float | None = field(default=None)
+    canary: Tried | None = None
+    """The new table, while it is tried there; kept when it was withdrawn."""
+
+    @property
+    def withdrew(self) -> bool:
+        """Whether it tried the new table and does no more."""
+        return self.state == "old" and self.canary is not None
 
     @property
     def name(self) -> str:
@@ -58,8 +67,12 @@ def _seen(replica: Replica, serving: Serving, *, old: str, new: str) -> None:
     others = {digest for digest in serving.workers.values() if digest not in (None, old, new)}
     if others or serving.digest not in (old, new):
         replica.state = "other"
+    elif not replica.behind:
+        replica.state = "new"
+    elif serving.canary is not None and serving.canary.digest == new:
+        replica.state, replica.canary = "canary", serving.canary
     else:
-        replica.state = "old" if replica.behind else "new"
+        replica.state = "old"
 
 
 def ask(replicas: Sequence[Replica], *, now: float) -> None:
@@ -88,7 +101,8 @@ def bring(
 ) -> bool:
     """Whether every replica serves the new table within `wait` seconds. `told` hears how many do, of how many.
 
-    Ends early where one serves a table that is neither.
+    Ends early where one serves a table that is neither, where one has withdrawn the new table, and where all that do
+    not serve it yet will not have tried it to the end by then.
     """
     ends = clock() + wait
     while True:
@@ -97,7 +111,10 @@ def bring(
         told(sum(replica.state == "new" for replica in replicas), len(replicas))
         if all(replica.state == "new" for replica in replicas):
             return True
-        if clock() >= ends or any(replica.state == "other" for replica in replicas):
+        left = ends - clock()
+        if left <= 0 or any(replica.state == "other" or replica.withdrew for replica in replicas):
+            return False
+        if all(replica.state == "new" or (replica.canary and replica.canary.left > left) for replica in replicas):
             return False
         pause(min(POLL, max(ends - clock(), 0.0)))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import typer
 
-from ccx.cli.remote import Remote
+from ccx.cli.remote import Remote, Tried
 from ccx.errors import Exit, UsageError
 from ccx.plan.edits import Compared
 from ccx.plan.revisions import Comparison, Revision, Version, WorkingTree, versions
@@ -25,10 +25,15 @@ def live(remote: Remote) -> Compared:
     return Compared(Compiled(table, digest, (), {}), remote.url)
 
 
-def tell_orders(remote: Remote) -> None:
-    """Tell of what operators have ordered there: by that, what runs deviates from its table. Raises RemoteError."""
-    for order in remote.serving().orders:
+def tell_deviations(remote: Remote) -> Tried | None:
+    """Tell by what it deviates from the table it serves: what operators have ordered there, and a table that is tried
+    beside it, which is returned. Raises RemoteError."""
+    serving = remote.serving()
+    for order in serving.orders:
         typer.echo(f"ccx: note: an operator's order is in force, which is in no spec: {order}", err=True)
+    if serving.canary is not None:
+        typer.echo(f"ccx: note: {serving.canary}; compared is the table that serves the rest", err=True)
+    return serving.canary
 
 
 def written(spec: Path, revision: str | None) -> Compared:

@@ -7,7 +7,7 @@ import shutil
 import socket
 import sys
 import time
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,12 +23,14 @@ from ccx.cli.supervisor import supervise
 from ccx.errors import Exit, UsageError
 from ccx.routing.table import RoutingTable
 from ccx.runtime.admission import is_loopback
+from ccx.runtime.canary import terms
 from ccx.runtime.commands import SecretCommands
 from ccx.runtime.lastgood import LastGood, default_folder
 from ccx.runtime.ledger import Ledger
 from ccx.runtime.live import PrepareError, prepare
 from ccx.runtime.loading import Loader, restore
 from ccx.runtime.reload import Candidate
+from ccx.runtime.rollout import restart_needed
 from ccx.spec.render.text import render_text
 
 app = typer.Typer()
@@ -60,7 +62,8 @@ def serve(
     """Serve a spec, and swap to the new table whenever its files change.
 
     A change that does not validate is reported, and the old table goes on serving. If the files are not valid at the
-    start, the last contents that were are served instead, unless --require-valid is given.
+    start, the last contents that were are served instead, unless --require-valid is given. Where the spec declares
+    `server.canary` and has changed since it last ran, the start is from those contents too, and the change is tried.
 
     With --require-plan nothing is served that nobody reviewed: a table has to be the `new` side of a plan that `ccx
     plan -o plan.json` wrote, and the running table its `old` side; at the first start any plan's new side will do. What
@@ -82,17 +85,24 @@ def serve(
         candidate, last_good = replace(restored, problems=candidate.problems), True
     elif worker is None:
         _show(loader)
-    table = candidate.table
-    assert table is not None  # noqa: S101 - one of the two branches above has seen to it
-    require_client(table)
     commands = SecretCommands(environ=os.environ, folder=loader.folder)
+    ready = partial(prepare, folder=loader.folder, environ=os.environ, run=commands.read)
+    assert candidate.table is not None  # noqa: S101 - one of the two branches above has seen to it
+    require_client(candidate.table)
     try:
-        live = prepare(table, candidate.digest, folder=loader.folder, environ=os.environ, run=commands.read)
+        live = ready(candidate.table, candidate.digest)
+        before = None if last_good else _before(candidate.table, candidate.digest, kept)
+        if before is not None and before.table is not None:
+            with suppress(PrepareError):  # it can be served no more: the new table takes all
+                live = ready(before.table, before.digest)
+                typer.echo(f"ccx: starting from table {before.digest[:12]}, to try the new one as a canary", err=True)
+                candidate, last_good = before, True
     except PrepareError as error:
         for problem in error.problems:
             typer.echo(f"error: {problem}", err=True)
         typer.echo("ccx: not started; set what is missing and start again", err=True)
         raise typer.Exit(Exit.FINDINGS) from None
+    table = live.table
     me = _worker(worker)
     if me is not None:
         assert worker is not None  # noqa: S101 - parsed from it
@@ -189,6 +199,18 @@ def _restored(kept: LastGood) -> Candidate | None:
     age = (time.time() - found.at) / 60
     typer.echo(f"ccx: the last good contents are {age:.0f} minutes old", err=True)
     return candidate
+
+
+def _before(table: RoutingTable, digest: str, kept: LastGood) -> Candidate | None:
+    """The last good contents, where the table is to be tried on a share before it takes all: it takes all at once where
+    it needs a new process, which this is."""
+    found = kept.load() if terms(table.server) is not None else None
+    if found is None or found.digest == digest:
+        return None
+    restored = restore(found, os.environ)
+    if restored.table is None or restored.digest == digest or restart_needed(restored.table, table):
+        return None
+    return restored
 
 
 def _show(loader: Loader) -> None:

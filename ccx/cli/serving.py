@@ -22,6 +22,7 @@ import uvicorn
 
 from ccx import __version__
 from ccx.admin.api import connections, routes
+from ccx.admin.canary import measure_tables
 from ccx.admin.channels import measure, measure_queues
 from ccx.catalog.models import models as catalogued
 from ccx.cli.approvals import Approvals
@@ -34,6 +35,7 @@ from ccx.routing.facts import Axis
 from ccx.routing.table import RoutingTable
 from ccx.runtime.app import App
 from ccx.runtime.caching import kept
+from ccx.runtime.canary import Canary
 from ccx.runtime.commands import SecretCommands
 from ccx.runtime.gateway import Gateway
 from ccx.runtime.http import BoundedProtocol
@@ -46,7 +48,9 @@ from ccx.runtime.orders import Orders
 from ccx.runtime.probing import Noted, Prober
 from ccx.runtime.proxy import Proxy
 from ccx.runtime.relay import CutError
-from ccx.runtime.reload import Candidate, Reconciler, Result, Status
+from ccx.runtime.reload import Candidate, Reconciler, Status
+from ccx.runtime.rollout import Result
+from ccx.runtime.verdicts import Verdicts
 from ccx.telemetry.events import EventLog
 from ccx.telemetry.hub import Telemetry
 from ccx.telemetry.log import LogFormat, RequestLog
@@ -129,22 +133,29 @@ async def _serve(start: Start, listener: socket.socket) -> None:
         look=lambda: asyncio.to_thread(_look, start.loader),
         warm=lambda table: _warm(counter, table),
         environ=os.environ,
-        note=lambda result, reason, now, status: _note(telemetry, result, reason, now, status),
+        note=lambda result, reason, now, status: _note(
+            telemetry, result, reason, now, status=status, canary=gateway.canary
+        ),
         persist=lambda candidate: _persist(start.kept, candidate, telemetry),
         approval=start.approvals,
         commands=start.commands,
+        verdicts=Verdicts(
+            start.worker.metrics / "canaries.json" if start.worker else None,
+            tell_others=lambda: _tell_others(start.worker),
+        ),
         written=() if live.table.telemetry.log_file is None else (start.loader.folder / live.table.telemetry.log_file,),
     )
     reconciler.accept(start.candidate, source="last_good" if start.last_good else "file")
     metrics, clock = telemetry.metrics, asyncio.get_running_loop().time
     metrics.registry.on_read(lambda: metrics.in_flight.set(gateway.in_flight))
-    metrics.registry.on_read(lambda: metrics.set_connections(connections(gateway.live)))
+    metrics.registry.on_read(lambda: metrics.set_connections(connections(gateway.lives)))
     metrics.registry.on_read(lambda: metrics.set_cache(kept(gateway.caching)))
     metrics.registry.on_read(lambda: measure(gateway, metrics, now=clock()))
     metrics.registry.on_read(lambda: measure_queues(gateway, metrics))
     metrics.known_models = _known_models(live)
-    gateway.on_commit = lambda now: setattr(metrics, "known_models", _known_models(now))
-    metrics.reloaded("rejected" if start.last_good else "applied", digest=live.digest, at=time.time())
+    metrics.registry.on_read(lambda: measure_tables(gateway, reconciler.rollout, metrics))
+    gateway.on_commit = lambda now: setattr(metrics, "known_models", _known_models(*now))
+    metrics.reloaded("rejected" if start.candidate.problems else "applied", digest=live.digest, at=time.time())
 
     def stopped() -> None:
         counter.close()
@@ -196,9 +207,10 @@ async def _serve(start: Start, listener: socket.socket) -> None:
     def hangup() -> None:
         telemetry.reopen()
         reconciler.wake()
-        task = loop.create_task(orders.read())
-        obeying.add(task)
-        task.add_done_callback(obeying.discard)
+        for work in (orders.read(), reconciler.rollout.obey()):
+            task = loop.create_task(work)
+            obeying.add(task)
+            task.add_done_callback(obeying.discard)
 
     loop.add_signal_handler(signal.SIGHUP, hangup)
     with server.stopping_at_signals():
@@ -275,11 +287,13 @@ def _telemetry(start: Start) -> Telemetry:
     )
 
 
-def _known_models(live: Live) -> frozenset[str]:
-    return frozenset(names(live.table)) | {model.id for model in catalogued()}
+def _known_models(*lives: Live) -> frozenset[str]:
+    return frozenset(name for live in lives for name in names(live.table)) | {model.id for model in catalogued()}
 
 
-def _note(telemetry: Telemetry, result: Result, reason: str, live: Live, status: Status) -> None:
+def _note(
+    telemetry: Telemetry, result: Result, reason: str, live: Live, *, status: Status, canary: Canary | None
+) -> None:
     telemetry.metrics.reloaded(result, digest=live.digest, at=status.at, good=not status.problems)
     match result:
         case "applied":
@@ -287,6 +301,16 @@ def _note(telemetry: Telemetry, result: Result, reason: str, live: Live, status:
                 "reload_applied",
                 digest=live.digest[:12],
                 generation=live.number,
+                reason=reason,
+                restart_needed=list(status.restart_needed),
+            )
+        case "canary" if canary is not None:
+            telemetry.log_event(
+                "reload_canary",
+                digest=canary.live.digest[:12],
+                serving=live.digest[:12],
+                share=float(canary.terms.share),
+                seconds=canary.terms.lasting,
                 reason=reason,
                 restart_needed=list(status.restart_needed),
             )

@@ -374,6 +374,11 @@ def server_fields(one: table.RoutingTable) -> Fields:
     if server.rollback_window is not None:
         fields["rollback", "window"] = duration(server.rollback_window)
         fields |= _some(("rollback", "error_rate"), server.rollback_error_rate or "")
+        if server.rollback_first_byte is not None:
+            fields["rollback", "first_byte"] = f"+{percent(server.rollback_first_byte)}"
+    if server.canary_share is not None:
+        fields["canary", "share"] = percent(server.canary_share)
+        fields |= _some(("canary", "for"), duration(server.canary_for) if server.canary_for is not None else "")
     return fields
 
 

@@ -174,7 +174,7 @@ class _Compilation:
         number = int(port)
         if number > 65_535:
             self._report(("server", "listen"), "CCX128", f"{number} is not a port; ports end at 65535", ())
-        rollback = server.rollback
+        rollback, canary = server.rollback, server.canary
         return table.Server(
             host=host.strip("[]").lower(),
             port=number,
@@ -189,6 +189,8 @@ class _Compilation:
             rollback_error_rate=_rise(rollback.error_rate) if rollback is not None else None,
             rollback_first_byte=_more(rollback.first_byte) if rollback is not None else None,
             overload=_overload(server.overload),
+            canary_share=canary.share if canary is not None else None,
+            canary_for=canary.lasting if canary is not None else None,
         )
 
     def _model(self, name: str, model: spec.Model) -> table.ModelInfo:

@@ -343,6 +343,8 @@ class Server:
     rollback_error_rate: str | None = None
     rollback_first_byte: Fraction | None = None
     overload: Overload | None = Overload()
+    canary_share: Fraction | None = None
+    canary_for: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -215,7 +215,7 @@ async def read_body(receive: Receive, inbound: Inbound, server: Server) -> bytes
     if declared is not None and declared.isdigit() and int(declared) > server.max_body:
         if b"expect" not in inbound.read:
             await _drain(receive)
-        raise _too_large(server.max_body)
+        raise too_large(server.max_body)
     reading = Begun(_receive_all(receive, limit=server.max_body))
     try:
         if reading.done:
@@ -252,7 +252,7 @@ async def _receive_all(receive: Receive, *, limit: int) -> bytes:
             parts.clear()
             if message.get("more_body", False):
                 await _drain(receive)
-            raise _too_large(limit)
+            raise too_large(limit)
         if not message.get("more_body", False):
             return part if not parts else b"".join((*parts, part))
         parts.append(part)
@@ -270,7 +270,8 @@ async def _drain(receive: Receive) -> None:
                     return
 
 
-def _too_large(limit: int) -> ClientError:
+def too_large(limit: int) -> ClientError:
+    """The refusal of a body of more bytes than that."""
     message = f"The body is larger than the {limit} bytes allowed here (server.max_body)."
     return ClientError(413, "too_large", message, headers=CLOSE)
 
@@ -301,7 +302,7 @@ def _inflate(body: bytes, bits: int, *, limit: int) -> bytes:
     except zlib.error as error:
         raise ClientError(400, "invalid_request", f"The compressed body cannot be read: {error}.") from None
     if len(out) > limit:
-        raise _too_large(limit)
+        raise too_large(limit)
     if not stream.eof:
         raise ClientError(400, "invalid_request", "The compressed body ends before its end.")
     return out
@@ -322,5 +323,5 @@ def _unzstd(body: bytes, *, limit: int) -> bytes:
     except zstandard.ZstdError as error:
         raise ClientError(400, "invalid_request", f"The compressed body cannot be read: {error}.") from None
     if len(out) > limit:
-        raise _too_large(limit)
+        raise too_large(limit)
     return out

@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from starlette.applications import Starlette
@@ -32,6 +32,7 @@ from ccx.protocols.endpoints import (
 from ccx.protocols.failures import render_error
 from ccx.protocols.listing import asking_protocol, render_list, render_one
 from ccx.protocols.names import Protocol
+from ccx.routing.table import Client
 from ccx.runtime.admission import Receive, Scope, Send, admit, read_headers
 from ccx.runtime.cors import Cors
 from ccx.runtime.dialogue import dialogue_scope
@@ -39,6 +40,7 @@ from ccx.runtime.gateway import Gateway
 from ccx.runtime.live import Live
 from ccx.runtime.models import Shape, cards, find
 from ccx.runtime.proxy import Proxy
+from ccx.runtime.splitting import Split
 from ccx.runtime.stored import stored_answer
 
 Worker = Callable[[], Coroutine[Any, Any, None]]
@@ -91,28 +93,32 @@ class App:
             elif scope["type"] == "websocket":
                 await send({"type": "websocket.close", "code": 1008})
             return
-        live = self._gateway.live
-        if live.table.server.cors:
-            cors = Cors(live.table.server.cors, scope, send)
+        live, split = self._gateway.live, self._gateway.split
+        origins = live.table.server.cors if split is None else split.server.cors
+        if origins:
+            cors = Cors(origins, scope, send)
             if await cors.preflight():
                 return
             send = cors.send
         path: str = scope["raw_path"].decode("latin-1") if "raw_path" in scope else scope["path"]
-        found = resolve(scope["method"], path, prefixes=live.decider.prefixes)
+        prefixes = live.decider.prefixes if split is None else split.prefixes
+        found = resolve(scope["method"], path, prefixes=prefixes)
         if isinstance(found, Endpoint):
-            await self._proxy(live, found, scope, receive, send)
+            await self._proxy(live, found, scope, receive, send, split)
         else:
-            await self._beside(live, found, scope, receive, send)
+            await self._beside(live, found, scope, receive, send, split=split)
 
-    async def _beside(self, live: Live, found: object, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _beside(
+        self, live: Live, found: object, scope: Scope, receive: Receive, send: Send, *, split: Split | None
+    ) -> None:
         """Everything that is not proxied."""
         path, method = scope["path"], scope["method"]
         response: Response
         match found:
             case ModelsRequest():
-                response = self._models(live, found, scope)
+                response = self._models(live, found, scope, split=split)
             case StoredRequest():
-                response = await self._stored(live, found, scope)
+                response = await self._stored(live, found, scope, split=split)
             case UpgradeRefused():
                 # 426 makes Codex fall back to POST at once; any other status costs it seconds of retries.
                 message = "This gateway does not speak WebSocket here; POST the request instead."
@@ -130,11 +136,11 @@ class App:
                 return
         await response(scope, receive, send)
 
-    def _models(self, live: Live, asked: ModelsRequest, scope: Scope) -> Response:
+    def _models(self, live: Live, asked: ModelsRequest, scope: Scope, *, split: Split | None) -> Response:
         shape = _shape(scope)
         try:
             today = datetime.now(UTC).date()
-            client = admit(live, scope, read_headers(scope["headers"]), today=today)
+            live, client = _admitted(live, scope, split, today=today)
             if asked.model is None:
                 query = scope["query_string"].decode("latin-1")
                 body = render_list(shape, cards(live, shape, client=client, today=today), query=query)
@@ -148,9 +154,9 @@ class App:
             return _refusal(_SHAPES[shape], error)
         return Response(body, media_type="application/json", headers={"x-ccx-digest": live.digest[:12]})
 
-    async def _stored(self, live: Live, asked: StoredRequest, scope: Scope) -> Response:
+    async def _stored(self, live: Live, asked: StoredRequest, scope: Scope, *, split: Split | None) -> Response:
         try:
-            client = admit(live, scope, read_headers(scope["headers"]), today=datetime.now(UTC).date())
+            live, client = _admitted(live, scope, split, today=datetime.now(UTC).date())
             query = scope["query_string"].decode("latin-1")
             body = await stored_answer(
                 self._gateway.responses,
@@ -196,6 +202,14 @@ class App:
             await self._gateway.aclose()
             if self._on_stop is not None:
                 self._on_stop()
+
+
+def _admitted(live: Live, scope: Scope, split: Split | None, *, today: date) -> tuple[Live, Client | None]:
+    """The table for a request without a body, and who calls. Raises ClientError."""
+    inbound = read_headers(scope["headers"])
+    if split is not None:
+        return split.beside(scope, inbound, today=today)
+    return live, admit(live, scope, inbound, today=today)
 
 
 def _shape(scope: Scope) -> Shape:

@@ -74,9 +74,9 @@ class Caching:
         self._bound = bound
         self._room = Room(0)
 
-    def configure(self, table: RoutingTable) -> None:
-        """A table comes into force: what it does not name any more is forgotten."""
-        routes = {route.name for route in table.routes if route.cache is not None}
+    def configure(self, table: RoutingTable, *others: RoutingTable) -> None:
+        """A table comes into force, with others beside it: what none of them names any more is forgotten."""
+        routes = {route.name for one in (table, *others) for route in one.routes if route.cache is not None}
         self._room.size = table.server.cache_size
         self.answers.configure(size=table.server.cache_size, routes=routes)
         self.tallies = {name: tally for name, tally in self.tallies.items() if name in routes}

@@ -1,7 +1,8 @@
-"""The gateway: the only holder of the live table.
+"""The gateway: the only holder of the live table, and of a new one that is tried beside it.
 
-Law: requests are handed a `Live` and keep it to their end; nobody else asks which one is current. `commit` is one
-reference assignment, after everything that could fail.
+Law: requests are handed a `Live`, or a `Split` of two to choose from, and keep it to their end; nobody else asks which
+one is current. `commit` is a reference assignment, after everything that could fail. What outlives tables is kept for
+as long as either of the two names it; where both do, the live one's settings hold.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from typing import Any, Protocol
 
 from ccx.routing.select import stable_ids
 from ccx.runtime.caching import Caching
+from ccx.runtime.canary import Canary
 from ccx.runtime.live import Live, retired
 from ccx.runtime.queueing import Queueing
 from ccx.runtime.selecting import budgeted, cares
+from ccx.runtime.splitting import Split
 from ccx.runtime.watch import SwapWatch
 from ccx.state.health import Health
 from ccx.state.marks import Marks, MemoryMarks
@@ -59,11 +62,14 @@ class Gateway:
         self.rng: Callable[[], float] = random.random
         self.watch = SwapWatch(live.digest)
         self.on_breach: Callable[[str], None] | None = None
+        self.canary: Canary | None = None
+        self.split: Split | None = None
+        self.on_canary_breach: Callable[[Canary, str], None] | None = None
         self.in_flight = 0
         self.draining = False
         self._live = live
         self._closing: set[asyncio.Task[None]] = set()
-        self.on_commit: Callable[[Live], None] | None = None
+        self.on_commit: Callable[[tuple[Live, ...]], None] | None = None
 
     def _draw(self) -> float:
         return self.rng()  # looked up when drawn: tests replace it
@@ -78,29 +84,51 @@ class Gateway:
 
     def seen(self, exchange: Exchange) -> None:
         """A request has been served, or not."""
-        breach = self.watch.seen(exchange, now=asyncio.get_running_loop().time())
+        now = asyncio.get_running_loop().time()
+        breach = self.watch.seen(exchange, now=now)
         if breach is not None and self.on_breach is not None:
             self.on_breach(breach)
+        if exchange.table is not None and self.canary is not None:
+            breach = self.canary.seen(exchange, now=now)
+            if breach is not None and self.on_canary_breach is not None:
+                self.on_canary_breach(self.canary, breach)
 
     @property
     def live(self) -> Live:
-        """The table that new requests are served by."""
+        """The table in force: new requests are served by it, but for a canary's share."""
         return self._live
 
-    def commit(self, live: Live) -> None:
-        """Make a prepared table the live one; drain what only the old one used."""
-        old, self._live = self._live, live
-        self.state.retain(stable_ids(live.table), {client.name for client in live.table.clients})
-        self.health.configure(cares(live.table))
-        self.caching.configure(live.table)
-        if live.table.sticky is None and isinstance(self.marks, MemoryMarks):
+    @property
+    def newest(self) -> Live:
+        """The table whose word counts where it is about who may do what: a canary's, if there is one."""
+        return self.canary.live if self.canary is not None else self._live
+
+    @property
+    def lives(self) -> tuple[Live, ...]:
+        """The tables that serve: the live one, and a canary's."""
+        return (self._live,) if self.canary is None else (self._live, self.canary.live)
+
+    def commit(self, live: Live, canary: Canary | None = None) -> None:
+        """Make a prepared table the live one, with another tried beside it or none; drain what only the old used."""
+        before = self.lives
+        split = Split(live, canary.live, canary.lot) if canary is not None else None
+        self._live, self.canary, self.split = live, canary, split
+        if canary is not None:
+            canary.against(live.digest)
+        lives = self.lives
+        tables = [one.table for one in lives]
+        clients = {client.name for table in tables for client in table.clients}
+        self.state.retain(frozenset[str]().union(*map(stable_ids, tables)), clients)
+        self.health.configure({name: care for table in reversed(tables) for name, care in cares(table).items()})
+        self.caching.configure(*tables)
+        if all(table.sticky is None for table in tables) and isinstance(self.marks, MemoryMarks):
             self.marks.clear()
-        self.retries.retain(budgeted(live.table))
-        self.queueing.configure(live.table, live.metering)
-        for engine in retired(old, live):
+        self.retries.retain(frozenset[str]().union(*map(budgeted, tables)))
+        self.queueing.configure(*((one.table, one.metering) for one in lives))
+        for engine in retired(before, lives):
             self._close(engine)
         if self.on_commit is not None:
-            self.on_commit(live)
+            self.on_commit(lives)
 
     def _close(self, engine: Engine) -> None:
         task = asyncio.get_running_loop().create_task(engine.aclose())
@@ -109,6 +137,6 @@ class Gateway:
 
     async def aclose(self) -> None:
         """Close every engine; requests under way have ended or been cut by then."""
-        for upstream in self._live.upstreams.values():
-            await upstream.engine.aclose()
+        for engine in {id(up.engine): up.engine for live in self.lives for up in live.upstreams.values()}.values():
+            await engine.aclose()
         await asyncio.gather(*self._closing, return_exceptions=True)

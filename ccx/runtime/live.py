@@ -9,7 +9,7 @@ before, and counters live in `state` under stable ids.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
@@ -255,7 +255,8 @@ def _self_check(live: Live) -> None:
                 auth_headers(surface.auth, key.value if key else None)
 
 
-def retired(old: Live, new: Live) -> tuple[Engine, ...]:
-    """Engines of the old table that the new one does not use: to be drained."""
-    kept = {id(upstream.engine) for upstream in new.upstreams.values()}
-    return tuple(upstream.engine for upstream in old.upstreams.values() if id(upstream.engine) not in kept)
+def retired(old: Sequence[Live], new: Sequence[Live]) -> tuple[Engine, ...]:
+    """Engines of the tables that served which those that serve now do not use: to be drained."""
+    kept = {id(upstream.engine) for live in new for upstream in live.upstreams.values()}
+    found = {id(upstream.engine): upstream.engine for live in old for upstream in live.upstreams.values()}
+    return tuple(engine for place, engine in found.items() if place not in kept)

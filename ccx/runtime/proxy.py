@@ -33,9 +33,10 @@ from ccx.runtime.limits import Limiter, answered
 from ccx.runtime.live import Live
 from ccx.runtime.outbound import Outbound, is_sealed
 from ccx.runtime.relay import CutError
+from ccx.runtime.splitting import Split
 from ccx.runtime.sticky import decide_sticky
 from ccx.runtime.understand import Request, opened, understand
-from ccx.telemetry.exchange import CLIENT_GONE, DRAINED, Exchange
+from ccx.telemetry.exchange import CLIENT_GONE, DRAINED, NO_TAGS, Exchange
 from ccx.tokens.counter import TokenCounter
 
 _CONVERTED = (Operation.GENERATE, Operation.COMPACT, Operation.EDIT)
@@ -62,8 +63,10 @@ class Proxy:
         self._trouble = trouble
         self._departures = Departures()
 
-    async def __call__(self, live: Live, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request on `live`."""
+    async def __call__(
+        self, live: Live, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send, split: Split | None = None
+    ) -> None:
+        """Serve one request on `live`; where two tables serve, on the one that is then chosen."""
         started = time.perf_counter()
         exchange = Exchange(
             at=time.time(),
@@ -78,7 +81,9 @@ class Proxy:
         self._gateway.enter()
         try:
             try:
-                await self._serve(live, endpoint, scope, receive, exchange=exchange, sender=sender, departure=departure)
+                await self._serve(
+                    live, endpoint, scope, receive, split=split, exchange=exchange, sender=sender, departure=departure
+                )
             except HttpError as error:
                 await sender.error(endpoint.protocol, error)
         except (asyncio.CancelledError, ClientGone) as error:
@@ -113,6 +118,7 @@ class Proxy:
         scope: Scope,
         receive: Receive,
         *,
+        split: Split | None,
         exchange: Exchange,
         sender: Sender,
         departure: Departure,
@@ -122,15 +128,24 @@ class Proxy:
         if self._gateway.draining:
             raise _stopping()
         inbound = read_headers(scope["headers"])
-        client = admit(live, scope, inbound, today=datetime.now(UTC).date())
+        today = datetime.now(UTC).date()
+        if split is None:
+            client, server = admit(live, scope, inbound, today=today), live.table.server
+        else:
+            callers = split.admit(scope, inbound, today=today)
+            client, server = callers.newest, split.server
         if client is not None:
             exchange.client = client.name
             exchange.tags = dict(client.tags)
-        raw = await read_body(receive, inbound, live.table.server)
+        raw = await read_body(receive, inbound, server)
         exchange.bytes_in = len(raw)
         departure.watch(self._departures)
         counter = self._counter
         body = await opened(raw, inbound)
+        if split is not None:
+            live, client = split.choose(callers, endpoint, inbound, body=body, exchange=exchange)
+            exchange.client = client.name if client is not None else None
+            exchange.tags = dict(client.tags) if client is not None else NO_TAGS
         request = understand(live, endpoint, inbound, client, body=body, exchange=exchange, counter=counter)
         if endpoint.protocol is Protocol.RESPONSES and isinstance(request.body, Body):
             dialogue = Dialogue(

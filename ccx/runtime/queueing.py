@@ -96,12 +96,15 @@ class Queueing:
         self._served: frozenset[str] = frozenset()
         self._limits: dict[str, Metered] | None = None
 
-    def configure(self, now_live: table.RoutingTable, limits: Metering) -> None:
-        """Another table is in service: its limits are those that count, also for who waits already."""
-        queues = {one.name: one.queue for one in now_live.channels if one.enabled}
+    def configure(self, *served: tuple[table.RoutingTable, Metering]) -> None:
+        """Other tables are in service, the first above the others: its limits are those that count, also for who waits
+        already."""
+        queues = {one.name: one.queue for each, _ in reversed(served) for one in each.channels if one.enabled}
         self._served = frozenset(queues)
         self._limits = {
-            one.name: one for one in (*limits.channels.values(), *limits.models.values(), *limits.keys.values())
+            one.name: one
+            for _, limits in reversed(served)
+            for one in (*limits.channels.values(), *limits.models.values(), *limits.keys.values())
         }
         self.refused = Counter({(c, why): count for (c, why), count in self.refused.items() if c in queues})
         for name, line in tuple(self._lines.items()):

@@ -14,19 +14,19 @@ import stat
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
 from typing import Literal, Protocol
 
 from watchfiles import awatch
 
 from ccx.errors import SecretError
-from ccx.routing.canonical import digest
 from ccx.routing.table import RoutingTable
+from ccx.runtime.canary import Canary
 from ccx.runtime.commands import SecretCommands
 from ccx.runtime.gateway import Gateway
 from ccx.runtime.live import Live, PrepareError, prepare
-from ccx.runtime.watch import Tolerance
+from ccx.runtime.rollout import Result, Rollout, restart_needed
+from ccx.runtime.verdicts import Verdicts
 from ccx.secrets import SecretRef
 
 TIMER = 15.0
@@ -34,12 +34,9 @@ TORN_WAIT = 0.25
 DEBOUNCE_MS = 60
 STEP_MS = 15
 WATCH_CHECK_MS = 2000
-GIVEN_UP_KEPT = 100
 
 # Reasons behind which somebody waits for a word.
 ASKED = frozenset({"signal", "admin"})
-
-Result = Literal["applied", "unchanged", "rejected"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +85,8 @@ class Reconciler:
     `look` reads the files and compiles them where they changed; it is slow and runs off the loop. `warm` makes
     ready what a table needs beside itself. `note` is told of every result; `persist` keeps the last good contents, in
     a thread. `written` are files that this process appends to: a change of theirs is no hint. `approval`, if there is
-    one, is asked about each table that would be new.
+    one, is asked about each table that would be new. `verdicts` on tables that were tried are shared with the other
+    workers.
     """
 
     def __init__(
@@ -104,6 +102,7 @@ class Reconciler:
         written: Collection[Path] = (),
         approval: Approval | None = None,
         commands: SecretCommands | None = None,
+        verdicts: Verdicts | None = None,
     ) -> None:
         self._commands = commands or SecretCommands(environ=environ, folder=folder)
         self._approval = approval
@@ -123,22 +122,27 @@ class Reconciler:
         self._woken = asyncio.Event()
         self._reason = "timer"
         self._started = gateway.live.table
-        self._given_up: dict[str, str] = {}
-        self._rolling: asyncio.Task[None] | None = None
-        self._before: RoutingTable | None = None
-        gateway.on_breach = self._breached
+        self._rollout = Rollout(
+            gateway, lock=self._lock, again=self._prepare, done=self._done, verdicts=verdicts or Verdicts()
+        )
         self.status = Status(applied_at=time.time())
 
     def accept(self, candidate: Candidate, *, source: Literal["file", "last_good"]) -> None:
-        """Start from a table that is live already: what was read at the start of the process."""
+        """Start from a table that is live already: what was read at the start of the process. The last good one without
+        problems is where the canary of what the files say begins."""
         self._folders = candidate.folders
         self.status.source = source
         if source == "file":
             self._seen = self._stamp(candidate)
             self._persist(candidate)
-        else:
+        elif candidate.problems:
             self.status.result = "rejected"
             self.status.problems = candidate.problems
+
+    @property
+    def rollout(self) -> Rollout:
+        """How tables come into force here."""
+        return self._rollout
 
     async def reconcile(self, reason: str) -> Result:
         """Bring the live table in line with the files now. Never raises for what is in the files."""
@@ -156,7 +160,7 @@ class Reconciler:
             self._seen = stamp
             if candidate.table is None:
                 return self._done("rejected", reason, problems=candidate.problems)
-            if (reason_given := self._given_up.get(candidate.digest)) is not None:
+            if (reason_given := self._rollout.given_up.get(candidate.digest)) is not None:
                 return self._done("rejected", reason, problems=(reason_given,))
             if self._approval is not None:
                 running = self._gateway.live.digest
@@ -167,76 +171,51 @@ class Reconciler:
             return await self._apply(candidate, candidate.table, reason)
 
     async def _apply(self, candidate: Candidate, table: RoutingTable, reason: str) -> Result:
-        old = self._gateway.live
+        gateway = self._gateway
+        old, canary = gateway.live, gateway.canary
         try:
-            live = await asyncio.to_thread(
-                prepare,
-                table,
-                candidate.digest,
-                folder=self._folder,
-                environ=self._environ,
-                previous=old,
-                run=self._commands.read,
-            )
+            if canary is not None and candidate.digest == canary.live.digest:
+                return await self._renew(canary, reason)
+            live = await self._prepare(table, candidate.digest, old)
         except PrepareError as error:
             return self._done("rejected", reason, problems=error.problems)
-        same = live.digest == old.digest and live.secrets == old.secrets and live.admin_key == old.admin_key
         self.status.source = "file"
-        if same and all(live.upstreams[name].settings == old.upstreams[name].settings for name in old.upstreams):
+        if _same(old, live):
+            self._rollout.revert()
             return self._done("unchanged", reason)
-        self._gateway.commit(live)
-        self._watch_swap(old, live)
-        self.status.restart_needed = restart_needed(self._started, table)
-        result = self._done("applied", reason)
-        await asyncio.to_thread(self._persist, candidate)
-        return result
+        return await self._rollout.enter(live, reason, keep=lambda: asyncio.to_thread(self._persist, candidate))
 
-    def _watch_swap(self, old: Live, live: Live) -> None:
-        server = live.table.server
-        tolerance = None
-        if server.rollback_window is not None and live.digest != old.digest:
-            rise = float(Fraction(server.rollback_error_rate.strip("+%")) / 100) if server.rollback_error_rate else 1.0
-            tolerance = Tolerance(server.rollback_window / 1000, rise, _share(server.rollback_first_byte))
-            self._before = old.table
-        self._gateway.watch.begin(live.digest, tolerance, now=asyncio.get_running_loop().time())
+    async def _renew(self, canary: Canary, reason: str) -> Result:
+        """The table being tried is what the files say: whatever else has changed, secrets perhaps, changes for both
+        tables. The present one keeps its own where it cannot have others. Raises PrepareError."""
+        old = self._gateway.live
+        newest = await self._prepare(canary.live.table, canary.live.digest, canary.live)
+        try:
+            present = await self._prepare(old.table, old.digest, old)
+        except PrepareError:
+            present = old
+        if _same(old, present) and _same(canary.live, newest):
+            return self._done("unchanged", reason)
+        renewed = self._gateway.live is old and self._rollout.renew(present, newest, canary)
+        return self._done("canary" if renewed else "unchanged", reason)
 
-    def _breached(self, why: str) -> None:
-        """The table in force does worse than the one before it."""
-        if self._rolling is None or self._rolling.done():
-            self._rolling = asyncio.get_running_loop().create_task(self._roll_back(self._gateway.live, why))
-
-    async def _roll_back(self, bad: Live, why: str) -> None:
-        """Serve the table before it again, and that one no more until its files say something else."""
-        async with self._lock:
-            if self._gateway.live is not bad or self._before is None:
-                return  # replaced meanwhile
-            problem = f"table {bad.digest[:12]} was given up: {why}; the one before it serves again (server.rollback)"
-            self._given_up[bad.digest] = problem
-            if len(self._given_up) > GIVEN_UP_KEPT:
-                del self._given_up[next(iter(self._given_up))]
-            table, self._before = self._before, None
-            try:
-                live = await asyncio.to_thread(
-                    prepare,
-                    table,
-                    digest(table),
-                    folder=self._folder,
-                    environ=self._environ,
-                    previous=bad,
-                    run=self._commands.read,
-                )
-            except PrepareError as error:
-                self._done("rejected", "rollback", problems=(problem, *error.problems))
-                return
-            self._gateway.commit(live)
-            self._gateway.watch.begin(live.digest, None, now=asyncio.get_running_loop().time())
-            self._done("rejected", "rollback", problems=(problem,))
+    async def _prepare(self, table: RoutingTable, digest: str, previous: Live) -> Live:
+        return await asyncio.to_thread(
+            prepare,
+            table,
+            digest,
+            folder=self._folder,
+            environ=self._environ,
+            previous=previous,
+            run=self._commands.read,
+        )
 
     def _done(self, result: Result, reason: str, *, problems: tuple[str, ...] = ()) -> Result:
         status = self.status
         status.at = time.time()
         if result == "applied":
             status.applied_at = status.at
+        status.restart_needed = restart_needed(self._started, self._gateway.newest.table)
         status.result = "rejected" if problems else result
         status.problems = problems
         self._note(result, reason, self._gateway.live, status)
@@ -246,13 +225,13 @@ class Reconciler:
         """The stamp of the files together with the contents of the secret and certificate files that they name, and
         what the commands that they name print."""
         digest = hashlib.sha256(candidate.stamp.encode())
-        for ref in sorted(_named(candidate.table or self._gateway.live.table, "command"), key=str):
+        for ref in sorted(_named(candidate.table or self._gateway.newest.table, "command"), key=str):
             try:
                 printed = hashlib.sha256(self._commands.read(ref)).digest()
             except SecretError:
                 printed = b"failed"
             digest.update(str(ref).encode() + b"\0" + printed)
-        for name in sorted(_named_files(candidate.table or self._gateway.live.table)):
+        for name in sorted(_named_files(candidate.table or self._gateway.newest.table)):
             try:
                 content = hashlib.sha256((self._folder / name).read_bytes()).digest()
             except OSError:
@@ -319,7 +298,8 @@ class Reconciler:
     def _watched(self) -> dict[Path, tuple[int, int]]:
         """The folders to watch that exist, each with its identity: one that was replaced has to be watched anew."""
         found = {}
-        named = {(self._folder / name).parent for name in _named_files(self._gateway.live.table)}
+        tables = [live.table for live in self._gateway.lives]
+        named = {(self._folder / name).parent for table in tables for name in _named_files(table)}
         approved = () if self._approval is None else (self._approval.folder,)
         for path in (*self._folders, *named, *approved):
             try:
@@ -348,17 +328,8 @@ def _named_files(table: RoutingTable) -> set[str]:
     return {ref.name for ref in _named(table, "file")} | {ca for ca in authorities if ca}
 
 
-def restart_needed(old: RoutingTable, new: RoutingTable) -> tuple[str, ...]:
-    """Settings that changed and that a running process cannot take over."""
-    changed = []
-    if (old.server.host, old.server.port) != (new.server.host, new.server.port):
-        changed.append("server.listen")
-    if old.telemetry != new.telemetry:
-        changed.append("telemetry")
-    if old.redis != new.redis:
-        changed.append("state")
-    return tuple(changed)
-
-
-def _share(exact: Fraction | None) -> float | None:
-    return float(exact) if exact is not None else None
+def _same(old: Live, new: Live) -> bool:
+    """Whether a table that was prepared again is to be served as it was, with the same secrets."""
+    if (old.digest, old.secrets, old.admin_key) != (new.digest, new.secrets, new.admin_key):
+        return False
+    return all(new.upstreams[name].settings == old.upstreams[name].settings for name in old.upstreams)

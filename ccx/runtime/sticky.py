@@ -14,11 +14,9 @@ from dataclasses import replace
 
 from ccx.protocols.body import Body
 from ccx.protocols.names import Operation
-from ccx.protocols.session import session_id
 from ccx.routing.decide import Decision, NeedsTokens
 from ccx.routing.sticky import by_highest, is_remembered, takes_part
-from ccx.runtime.admission import SESSION
-from ccx.runtime.understand import Request
+from ccx.runtime.understand import Request, session_of
 from ccx.state.marks import Marks
 from ccx.tokens.counter import TokenCounter
 
@@ -26,9 +24,7 @@ from ccx.tokens.counter import TokenCounter
 def session_key(request: Request) -> bytes | None:
     """A digest of the session as the client names it, and of the client; None where it names none."""
     body = request.body if isinstance(request.body, Body) else None
-    sent = (*request.inbound.forward, (SESSION, request.inbound.read.get(SESSION, b"")))
-    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in sent}
-    found = session_id(request.endpoint.protocol, headers, body)
+    found = session_of(request.endpoint.protocol, request.inbound, body)
     return scoped(request, found) if found is not None else None
 
 

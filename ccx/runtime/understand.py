@@ -11,10 +11,12 @@ from ccx.protocols.body import Body, open_body
 from ccx.protocols.endpoints import Endpoint
 from ccx.protocols.facts import has_images, has_tools, server_tools, thinking_enabled
 from ccx.protocols.multipart import Form, is_form, open_form
+from ccx.protocols.names import Protocol
+from ccx.protocols.session import session_id
 from ccx.routing.decide import Cell
 from ccx.routing.facts import NO_FIELDS, NOTHING, Axis, Facts
 from ccx.routing.table import Client
-from ccx.runtime.admission import Inbound
+from ccx.runtime.admission import SESSION, Inbound
 from ccx.runtime.dialogue import Dialogue
 from ccx.runtime.live import Live
 from ccx.telemetry.exchange import Exchange
@@ -63,15 +65,27 @@ def understand(
     stream = endpoint.stream if endpoint.stream is not None else body.stream
     exchange.model_asked = model
     exchange.stream = stream
+    require_model(client, model)
+    exchange.asked = cell = live.decider.cell(endpoint.protocol, model)
+    exchange.seen = facts = _facts(cell, endpoint, inbound, client, body=body, exchange=exchange, counter=counter)
+    return Request(live, endpoint, inbound, client, body, facts, exchange)
+
+
+def require_model(client: Client | None, model: str | None) -> None:
+    """Raises ClientError 403 for a model that the client may not use."""
     if client is not None and client.models is not None and not (model is not None and client.models.matches(model)):
         raise ClientError(
             403,
             "permission",
             f"The client {client.name!r} may not use the model {model!r}; it may use: {client.models}.",
         )
-    exchange.asked = cell = live.decider.cell(endpoint.protocol, model)
-    exchange.seen = facts = _facts(cell, endpoint, inbound, client, body=body, exchange=exchange, counter=counter)
-    return Request(live, endpoint, inbound, client, body, facts, exchange)
+
+
+def session_of(protocol: Protocol, inbound: Inbound, body: Body | None) -> str | None:
+    """The id of the conversation, as the client says it in a header or the body; None where it says none."""
+    sent = (*inbound.forward, (SESSION, inbound.read.get(SESSION, b"")))
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in sent}
+    return session_id(protocol, headers, body)
 
 
 def _facts(

@@ -10,9 +10,11 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass, field
+from fractions import Fraction
 from statistics import median
 from typing import Final
 
+from ccx.routing.table import Server
 from ccx.telemetry.exchange import CLIENT_GONE, Exchange
 
 MIN_REQUESTS: Final = 20
@@ -35,27 +37,43 @@ class Tolerance:
 
 
 @dataclass(slots=True)
-class _Record:
+class Record:
     """What was seen of one table: requests and errors by tenth of the window, and the latest first-byte times."""
 
     requests: dict[int, int] = field(default_factory=dict)
     errors: dict[int, int] = field(default_factory=dict)
     firsts: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES))
 
-    def add(self, bucket: int, *, failed: bool, first: float | None) -> None:
+    def add(self, exchange: Exchange, *, now: float, window: float) -> None:
+        """Take a finished request into account."""
+        bucket, wrong = int(now / window * BUCKETS), failed(exchange)
         if bucket not in self.requests:
             for gone in [each for each in self.requests if each <= bucket - BUCKETS]:
                 del self.requests[gone]
                 self.errors.pop(gone, None)
         self.requests[bucket] = self.requests.get(bucket, 0) + 1
-        if failed:
+        if wrong:
             self.errors[bucket] = self.errors.get(bucket, 0) + 1
-        elif first is not None:
-            self.firsts.append(first)
+        elif exchange.first_byte_seconds is not None:
+            self.firsts.append(exchange.first_byte_seconds)
 
     @property
     def totals(self) -> tuple[int, int]:
+        """Requests and errors."""
         return sum(self.requests.values()), sum(self.errors.values())
+
+
+BUILT_IN: Final = Tolerance(window=120.0, error_rate=0.05)
+"""What `server: {rollback: {}}` declares."""
+
+
+def tolerance_of(server: Server) -> Tolerance | None:
+    """What a table declares as `server.rollback`; None if nothing."""
+    if server.rollback_window is None:
+        return None
+    rise = float(Fraction((server.rollback_error_rate or "100%").strip("+%")) / 100)
+    longer = server.rollback_first_byte
+    return Tolerance(server.rollback_window / 1000, rise, float(longer) if longer is not None else None)
 
 
 class SwapWatch:
@@ -64,8 +82,8 @@ class SwapWatch:
     def __init__(self, digest: str, *, window: float = 120.0) -> None:
         self._digest = digest
         self._window = window
-        self._record = _Record()
-        self._before: _Record | None = None
+        self._record = Record()
+        self._before: Record | None = None
         self._tolerance: Tolerance | None = None
         self._until = 0.0
 
@@ -76,7 +94,7 @@ class SwapWatch:
 
     def begin(self, digest: str, tolerance: Tolerance | None, *, now: float) -> None:
         """A new table is in force; with a tolerance it is watched."""
-        self._before, self._record, self._digest = self._record, _Record(), digest
+        self._before, self._record, self._digest = self._record, Record(), digest
         self._tolerance = tolerance
         if tolerance is not None:
             self._window = tolerance.window
@@ -86,37 +104,38 @@ class SwapWatch:
         """Take a finished request into account. Says why the new table is to be given up, once; None if it is not."""
         if exchange.digest != self._digest:
             return None
-        bucket = int(now / self._window * BUCKETS)
-        self._record.add(bucket, failed=failed(exchange), first=exchange.first_byte_seconds)
+        self._record.add(exchange, now=now, window=self._window)
         tolerance = self._tolerance
         if tolerance is None:
             return None
         if now >= self._until:
             self._tolerance = self._before = None
             return None
-        breach = self._breach(tolerance)
-        if breach is not None:
-            self._tolerance = None
-        return breach
-
-    def _breach(self, tolerance: Tolerance) -> str | None:
         assert self._before is not None  # noqa: S101 - kept while a swap is watched
-        (requests, errors), (before, errors_before) = self._record.totals, self._before.totals
-        if requests < MIN_REQUESTS:
-            return None
-        rate, usual = errors / requests, errors_before / before if before else 0.0
-        if errors >= MIN_ERRORS and rate - usual > tolerance.error_rate:
-            together = (errors + errors_before) / (requests + before)
-            deviation = math.sqrt(together * (1 - together) * (1 / requests + 1 / max(before, MIN_REQUESTS)))
-            if rate - usual > DEVIATIONS * deviation:
-                return f"{rate:.1%} of its {requests} requests failed, {usual:.1%} before"
-        firsts, firsts_before = self._record.firsts, self._before.firsts
-        if tolerance.first_byte is None or min(len(firsts), len(firsts_before)) < MIN_REQUESTS:
-            return None
-        now, then = median(firsts), median(firsts_before)
-        if now > then * (1 + tolerance.first_byte):
-            return f"the first byte took {now * 1000:.0f} ms (median), {then * 1000:.0f} ms before"
+        found = breach(self._record, self._before, tolerance)
+        if found is not None:
+            self._tolerance = None
+        return found
+
+
+def breach(record: Record, usual: Record, tolerance: Tolerance, *, than: str = "before") -> str | None:
+    """Why a table is to be given up that did so, where another did as usual; None if it is not. `than` says where or
+    when the other was."""
+    (requests, errors), (before, errors_before) = record.totals, usual.totals
+    if requests < MIN_REQUESTS:
         return None
+    rate, rate_before = errors / requests, errors_before / before if before else 0.0
+    if errors >= MIN_ERRORS and rate - rate_before > tolerance.error_rate:
+        together = (errors + errors_before) / (requests + before)
+        deviation = math.sqrt(together * (1 - together) * (1 / requests + 1 / max(before, MIN_REQUESTS)))
+        if rate - rate_before > DEVIATIONS * deviation:
+            return f"{rate:.1%} of its {requests} requests failed, {rate_before:.1%} {than}"
+    if tolerance.first_byte is None or min(len(record.firsts), len(usual.firsts)) < MIN_REQUESTS:
+        return None
+    now, then = median(record.firsts), median(usual.firsts)
+    if now > then * (1 + tolerance.first_byte):
+        return f"the first byte took {now * 1000:.0f} ms (median), {then * 1000:.0f} ms {than}"
+    return None
 
 
 def failed(exchange: Exchange) -> bool:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import date
+from fractions import Fraction
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from ccx.spec.channels import Channel, ChannelSettings, Limits
 from ccx.spec.conditions import Globs
@@ -52,6 +53,23 @@ class Overload(Node):
     workers each has its part. Default 80%."""
 
 
+def _part(share: Fraction) -> Fraction:
+    if not 0 < share < 1:
+        raise ValueError("a canary takes some of the sessions and leaves some; write it like 10%")
+    return share
+
+
+class Canary(Node):
+    """Try a new table on a share of the sessions before it takes all. The table that comes in says how it is tried:
+    one without this takes all at once."""
+
+    share: Annotated[Share, AfterValidator(_part)] = Fraction(1, 10)
+    """Share of the sessions that the new table serves; the others stay on the present one. Default 10%."""
+    lasting: Annotated[Duration, Field(alias="for", ge=1000, le=7 * 86_400_000)] = 600_000
+    """How long; after it the new table takes all, unless it did worse than the present one by what `rollback` bears
+    (an error rate 5 points higher, where that is not declared). Default 10m, at most 7d."""
+
+
 class Server(Node):
     """The process: where it listens and what it accepts."""
 
@@ -76,6 +94,8 @@ class Server(Node):
     never more than 8MiB. Default 128MiB."""
     rollback: Rollback | None = None
     """Go back to the last table when the new one does worse."""
+    canary: Canary | None = None
+    """Try a new table on a share of the sessions first."""
 
 
 class Admin(Node):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from fractions import Fraction
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any, Final
 
 from ccx.spec.document import Spec
 from ccx.spec.node import Node
-from ccx.spec.scalars import COUNT_PATTERN, DURATION_PATTERN, SIZE_PATTERN
+from ccx.spec.scalars import COUNT_PATTERN, DURATION_PATTERN, SHARE_PATTERN, SIZE_PATTERN
 from ccx.spec.suite import Suite
 from ccx.spec.versions import v1alpha1
 
@@ -154,6 +155,8 @@ def _property(raw: JsonObject) -> JsonObject:
         schema.pop("default")
     elif isinstance(default, int) and not isinstance(default, bool):
         schema["default"] = _written(default, _pattern(schema))
+    elif isinstance(default, str) and schema.get("pattern") == SHARE_PATTERN:
+        schema["default"] = f"{float(Fraction(default) * 100):g}%"
     return schema
 
 

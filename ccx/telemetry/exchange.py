@@ -23,6 +23,10 @@ CLIENT_GONE: Final = 499
 DRAINED: Final = "drained"
 """The kind of error of an exchange that this process cut because it was told to stop; its status is 503."""
 
+ACTIVE: Final = "active"
+CANARY: Final = "canary"
+"""The roles of two tables that serve at once: the one in force, and a new one that is tried on a share."""
+
 NO_TAGS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -128,6 +132,7 @@ class Exchange:
     bytes_out: int = 0
     losses: tuple[str, ...] = ()
     hedged: str | None = None  # a second target was asked beside the first: won or lost, that one
+    table: str | None = None  # ACTIVE or CANARY while two tables serve; None while one does
     limited_by: str | None = None  # the meter that refused it
     queued_seconds: float | None = None  # waited in queues of channels; `queued_for` is the last of them
     queued_for: str | None = None

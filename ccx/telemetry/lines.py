@@ -93,6 +93,7 @@ class ExchangeLine(Struct, gc=False):
     latency       first_byte_ms, total_ms
     bytes         in, out
     digest        of the routing table that served the request
+    table         active or canary while a new table is tried on a share of the sessions; null while one serves all
     hedged        won or lost, if a second target was asked beside a slow first one: whether the second was quicker
     limited_by    the limit that refused it, if one did
     queued_ms     how long it waited in the queue of a channel at its limit; null if it did not
@@ -122,6 +123,7 @@ class ExchangeLine(Struct, gc=False):
     latency: LatencyLine
     bytes: BytesLine
     digest: str
+    table: str | None
     finish: str | None
     losses: tuple[str, ...]
     hedged: str | None
@@ -205,6 +207,7 @@ def _structure(x: Exchange, clock: Clock, redact: Collection[str]) -> ExchangeLi
         LatencyLine(None if first is None else round(first * 1000, 3), round(x.total_seconds * 1000, 3)),
         BytesLine(x.bytes_in, x.bytes_out),
         x.digest,
+        x.table,
         None if x.finish is None else clip(x.finish),
         x.losses,
         x.hedged,

@@ -26,7 +26,7 @@ _STATUSES: Final = {status: str(status) for status in range(100, 600)}
 CONFIG_INFO: Final = "ccx_config_info"
 RELOAD_OK: Final = "ccx_config_last_reload_successful"
 
-ReloadResult = Literal["applied", "unchanged", "rejected"]
+ReloadResult = Literal["applied", "canary", "unchanged", "rejected"]
 
 
 class Metrics:
@@ -153,6 +153,34 @@ class Metrics:
             labels=("channel", "reason"),
             closed=frozenset({"reason"}),
         )
+        self.table_info = registry.gauge(
+            "ccx_table_info",
+            "1 for each routing table that serves: active, and canary while a new one is tried on a share.",
+            labels=("role", "digest"),
+            closed=frozenset({"role"}),
+            rule="max",
+        )
+        self.table_share = registry.gauge(
+            "ccx_table_canary_share", "Share of the sessions that a canary serves; absent without one.", rule="max"
+        )
+        self.table_requests = registry.counter(
+            "ccx_table_requests_total",
+            "Requests while a canary is tried, by the table that served them: active, canary.",
+            labels=("role", "status"),
+            closed=frozenset({"role", "status"}),
+        )
+        self.table_first_bytes = registry.histogram(
+            "ccx_table_first_byte_seconds",
+            "From arrival to the first byte of an answer while a canary is tried, by the table: active, canary.",
+            labels=("role",),
+            bounds=FIRST_BYTES,
+        )
+        self.table_canaries = registry.counter(
+            "ccx_table_canaries_total",
+            "Canaries that have ended: promoted, breached, aborted, replaced (by a newer table), reverted.",
+            labels=("result",),
+            closed=frozenset({"result"}),
+        )
         self.state_up = registry.gauge(
             "ccx_state_up",
             "1 if the store of shared state answers, 0 if limits are kept without it; of several workers the worst. "
@@ -200,9 +228,9 @@ class Metrics:
             CONFIG_INFO, "The digest of the routing table in service, as a label.", labels=("digest",), rule="max"
         )
         self._reloads = registry.counter(
-            "ccx_config_reloads_total", "Reloads by result: applied, unchanged, rejected.", labels=("result",)
+            "ccx_config_reloads_total", "Reloads by result: applied, canary, unchanged, rejected.", labels=("result",)
         )
-        for result in ("applied", "unchanged", "rejected"):
+        for result in ("applied", "canary", "unchanged", "rejected"):
             self._reloads.labelled(result)
         build = registry.gauge("ccx_build_info", "The version of ccx, as a label.", labels=("version",), rule="max")
         build.labelled(__version__).set(1)
@@ -240,6 +268,10 @@ class Metrics:
             self.attempts.labelled(attempt.channel, attempt.outcome).value += 1
         if len(attempts) > 1:
             self._observe_retries(x, route)
+        if x.table is not None:
+            self.table_requests.labelled(x.table, status).value += 1
+            if x.first_byte_seconds is not None:
+                self.table_first_bytes.labelled(x.table).observe(x.first_byte_seconds)
         if x.cache is not None:
             self.cache_requests.labelled(route, x.cache).value += 1
         if x.sticky_tokens is not None:
@@ -282,6 +314,17 @@ class Metrics:
         self._config.clear()
         if digest is not None:
             self._config.labelled(digest).set(1)
+
+    def set_tables(self, digests: Mapping[str, str], *, share: float | None, ended: Iterable[tuple[str, int]]) -> None:
+        """Replace which tables serve, by role, the share of a canary, and how canaries have ended so far."""
+        self.table_info.clear()
+        for role, digest in digests.items():
+            self.table_info.labelled(role, digest).set(1)
+        self.table_share.clear()
+        if share is not None:
+            self.table_share.labelled().set(share)
+        for result, count in ended:
+            self.table_canaries.labelled(result).set(count)
 
     def set_connections(self, by_state: Mapping[str, int]) -> None:
         """Replace the number of upstream connections in each state."""

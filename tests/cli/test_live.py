@@ -448,3 +448,102 @@ async def test_a_plan_that_approves_nothing_is_not_applied(
         found = await ccx(capsys, *apply([gw]))
         assert (found.code, said in found.err) == (code, True), found.err
         assert gw.gateway.live.number == 1
+
+
+# A canary
+
+TRIED = "server: {canary: {share: 50%, for: 10m}}\n"
+
+
+def tried(channel: str = "two", *, lasting: str = "10m") -> str:
+    return spec(channel) + TRIED.replace("10m", lasting)
+
+
+async def test_apply_says_that_the_table_is_tried_first(folder: Path, capsys: Capture) -> None:
+    await saved(capsys, folder, spec(), tried())
+    async with gateways(folder, 2, spec()) as those:
+        for gw in those:
+            gw.rewrite(tried())
+        said = await ccx(capsys, *apply(those))  # far less than ten minutes
+        assert said.code == 0, said.err
+        digest = those[0].gateway.newest.digest
+        assert f"0/2 replicas serve {digest[:12]}; the others try it first:" in said.out
+        assert f"  {those[1].url}: canary {digest[:12]} at 50 % since 20" in said.out
+        assert f"ccx canary promote|abort --to {those[0].url}" in said.err
+        assert {gw.gateway.live.number for gw in those} == {1}
+        said = await ccx(capsys, "canary", "promote", "--to", those[0].url, "--replicas", those[1].url)
+        assert (said.code, said.out.count("no canary")) == (0, 2)
+        again = await ccx(capsys, *apply(those))
+        assert (again.code, "2 of 2 replicas serve it already" in again.err) == (0, True)
+
+
+async def test_apply_waits_for_a_canary_that_ends_in_time(folder: Path, capsys: Capture) -> None:
+    await saved(capsys, folder, spec(), tried(lasting="1s"))
+    async with gateways(folder, 1, spec()) as [gw]:
+        gw.rewrite(tried(lasting="1s"))
+        said = await ccx(capsys, *apply([gw]))
+        assert (said.code, "1/1 replicas serve" in said.out) == (0, True), said.err
+        assert gw.gateway.canary is None
+
+
+async def test_apply_ends_where_the_table_is_withdrawn(folder: Path, capsys: Capture) -> None:
+    await saved(capsys, folder, spec(), tried())
+    async with gateways(folder, 1, spec()) as [gw]:
+        gw.rewrite(tried())
+
+        async def abort() -> None:
+            while gw.gateway.canary is None:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.1)
+            await gw.client.post("/admin/canary/abort", json={"reason": "no"})
+
+        aborting = asyncio.create_task(abort())
+        said = await ccx(capsys, *apply([gw], "--wait", "20m"))
+        await aborting
+        assert said.code == 1
+        assert "ccx: 0/1 replicas serve" in said.err
+        assert "was withdrawn: an operator's order: no (server.canary)" in said.err
+
+
+async def test_drift_tells_of_a_canary(folder: Path, capsys: Capture) -> None:
+    (folder / "ccx.yaml").write_text(tried())
+    async with gateways(folder, 1, spec()) as [gw]:
+        gw.rewrite(tried())
+        assert (await gw.client.post("/admin/reload")).json()["result"] == "canary"
+        said = await ccx(capsys, "drift", gw.url)
+        new = gw.gateway.newest.digest[:12]
+        assert said.code == 2
+        assert f"note: canary {new} at 50 % since" in said.err
+        assert "ccx: on its way, 50 % until 20" in said.err
+        (folder / "ccx.yaml").write_text(spec())
+        said = await ccx(capsys, "drift", gw.url)
+        assert (said.code, f"note: canary {new}" in said.err, "in sync" in said.err) == (0, True, True)
+
+
+async def test_the_canary_command(folder: Path, capsys: Capture) -> None:
+    async with gateways(folder, 1, spec()) as [gw]:
+        said = await ccx(capsys, "canary", "--to", gw.url)
+        assert (said.code, said.out) == (0, f"{gw.url}  serves {gw.gateway.live.digest[:12]}, no canary\n")
+        said = await ccx(capsys, "canary", "promote", "--to", gw.url)
+        assert (said.code, "No table is being tried." in said.err) == (1, True)
+        gw.rewrite(tried())
+        await gw.client.post("/admin/reload")
+        ask = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]}
+        for n in range(8):
+            await gw.client.post("/v1/messages", json=ask, headers={"x-ccx-session": f"s{n}"})
+        counts = gw.gateway.canary.counts() if gw.gateway.canary is not None else {}
+        said = await ccx(capsys, "canary", "status", "--to", gw.url)
+        head, active, canary = said.out.splitlines()
+        assert head.startswith(f"{gw.url}  canary {gw.gateway.newest.digest[:12]} at 50 % since ")
+        assert active == f"  active {gw.gateway.live.digest[:12]}  {counts['active'][0]} requests, 0 failed"
+        assert canary.endswith(f"  {8 - counts['active'][0]} requests, 0 failed")
+        said = await ccx(capsys, "canary", "abort", "--to", gw.url, "--digest", "0000")
+        assert (said.code, "not 0000" in said.err) == (1, True)
+        said = await ccx(capsys, "canary", "abort", "--to", gw.url, "--reason", "x", "--replicas", "http://127.0.0.1:1")
+        assert (said.code, "no canary" in said.out, "cannot be reached" in said.err) == (1, True, True)
+        assert (await ccx(capsys, "canary", "close", "--to", gw.url)).code == 64
+        assert (await ccx(capsys, "canary", "promote")).code == 64
+    for body in (b"{}", b'{"digest":"a","canary":{}}', b'{"digest":"a","canary":{"share":"x"}}', b"[]"):
+        async with impostor(http(body)) as url:
+            said = await ccx(capsys, "canary", "--to", url)
+            assert (said.code, "as a ccx gateway does" in said.err) == (1, True)

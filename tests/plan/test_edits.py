@@ -122,6 +122,8 @@ def test_every_part_of_a_table_has_its_line() -> None:
     for old, new in (
         ("server: {direct: false}", "server: {direct: false, listen: 127.0.0.1:4000, max_body: 1MiB, cors: ['*']}"),
         ("server: {direct: false}", "server: {direct: false, rollback: {window: 5m}}"),
+        ("server: {direct: false}", "server: {direct: false, rollback: {first_byte: +50%}}"),
+        ("server: {direct: false}", "server: {direct: false, canary: {share: 20%, for: 5m}}"),
         ("server: {direct: false}", "server: {direct: false}\nadmin: {key: {env: ADMIN}, dashboard: false}"),
         ("server: {direct: false}", "server: {direct: false}\nstate: {redis: {url: {env: REDIS}}}"),
         ("server: {direct: false}", "server: {direct: false}\ntelemetry: {logs: {bodies: all}, metrics: none}"),

@@ -71,6 +71,7 @@ def test_the_whole_line() -> None:
         "latency": {"first_byte_ms": 400.0, "total_ms": 1750.0},
         "bytes": {"in": 1000, "out": 2000},
         "digest": "d" * 64,
+        "table": None,
         "finish": "stop",
         "losses": ["messages.0.cache"],
         "hedged": None,
