@@ -9,6 +9,7 @@ elsewhere, and whatever goes wrong after is the relay's to report. No key leaves
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
@@ -114,9 +115,10 @@ async def attempt(
     *,
     call: Call,
     outgoing: Outgoing,
-    now: float,
+    clock: Callable[[], float],
 ) -> Answer | Failure:
-    """Send one call and hold its answer. `now` is unix time, for dates in retry headers. Raises only CancelledError."""
+    """Send one call and hold its answer. `clock` tells unix time, for dates in retry headers: it is read when they have
+    come. Raises only CancelledError."""
     reply: Reply | None = None
     answer: Answer | None = None
     begun = asyncio.get_running_loop().time()
@@ -127,7 +129,7 @@ async def attempt(
         else:
             found = await _refused(reply)
         if isinstance(found, _Refusal):
-            return _classified(found, choice, key, now=now)
+            return _classified(found, choice, key, now=clock())
         answer = found
         return answer
     except UpstreamError as error:

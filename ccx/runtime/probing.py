@@ -126,7 +126,7 @@ async def ask(upstream: Upstream, surface: Surface, key: LiveKey | None, probe: 
     headers = [(b"content-type", b"application/json")] if generate else []
     outgoing = Outgoing(endpoint, b"POST" if generate else b"GET", b"", headers, False, body)
     call = build_call(upstream, choice, key, outgoing=outgoing, timeouts=timeouts)
-    found = await attempt(upstream, choice, key, call=call, outgoing=outgoing, now=time.time())
+    found = await attempt(upstream, choice, key, call=call, outgoing=outgoing, clock=time.time)
     if isinstance(found, Answer):
         if found.reply is not None:
             found.reply.abort()

@@ -74,7 +74,7 @@ class Trial:
         target = around.selector.target(choice, self.move.key)
         held = self._held = around.health.enter(target, clock())
         around.state.begin(choice.channel.name, target.key)
-        found = await attempt(upstream, choice, key, call=call, outgoing=outgoing, now=time.time())
+        found = await attempt(upstream, choice, key, call=call, outgoing=outgoing, clock=time.time)
         self._status = found.status
         if isinstance(found, Failure):
             self._outcome = found.failure

@@ -12,6 +12,7 @@ from pathlib import Path
 from ccx.cli.fidelity import markdown
 from ccx.telemetry.metrics import metric_table
 from tests.project import pull_request
+from tests.resilience.faults import short
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
@@ -39,6 +40,7 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "plan": lambda: pull_request.shown()[0],
     "comment": lambda: pull_request.shown()[1],
     "fidelity": markdown,
+    "faults": short,
     "metrics": metric_table,
 }
 

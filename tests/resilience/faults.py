@@ -45,6 +45,49 @@ def markdown(results: Found) -> str:
     return "\n".join(lines)
 
 
+SHOWN = (
+    "connection refused",
+    "silent before the head",
+    "reset before the head",
+    "reset in the body",
+    "silent in the body",
+    "overloaded after first words",
+    "401",
+    "404, no such model",
+    "413",
+    "429, retry-after: 7",
+    "529",
+    "200, overloaded",
+    "garbage for an answer",
+)
+_STATES = {"1 failure": "counts in its breaker", "untouched": "nothing"}
+
+
+def short() -> str:
+    """The README's part of the table, in words: what is demanded, which is what is measured."""
+    lines = ["| fault | streamed | whole | held against the target | without another |", "|---|---|---|---|---|"]
+    by_name = {fault.name: fault for fault in FAULTS}
+    for fault in (by_name[name] for name in SHOWN):
+        streamed, whole = fault.streamed, fault.whole
+        # A stream that has begun ends as it would beside another target.
+        alone = dict.fromkeys(_alone(outcome) for outcome in (streamed, whole) if outcome.client == "answer")
+        against = dict.fromkeys(_against(outcome) for outcome in (streamed, whole))
+        cells = (fault.name, _seen(streamed), _seen(whole), " / ".join(against), " / ".join(alone) or "the same")
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _seen(outcome: Outcome) -> str:
+    if outcome.client == "answer":
+        return "✔"
+    return "its beginning, error event" if outcome.client.startswith("error event") else outcome.client
+
+
+def _against(outcome: Outcome) -> str:
+    cause, _, rest = outcome.state.partition(" ")
+    return _STATES.get(outcome.state) or f"its key rests {rest} ({cause})"
+
+
 def differences(results: Found) -> list[str]:
     """Where what was measured is not what the table demands."""
     said: list[str] = []

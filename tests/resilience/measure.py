@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 
-from ccx.state.health import Health
+from ccx.state.breaker import Verdict
+from ccx.state.health import Health, Held
 from tests.certificates import issued
 from tests.faults import Action, FaultUpstream, Received, Reply, Respond
 from tests.gateway import Running, running
@@ -95,10 +98,11 @@ async def measured(asked: Sequence[Way]) -> dict[Way, Measured]:
     """Ask in all these ways, several at a time."""
     room = asyncio.Semaphore(AT_ONCE)
     async with _gateway(asked) as gw:
+        cooldowns = Cooldowns(gw.gateway.health)
 
         async def one(way: Way) -> tuple[Way, Measured]:
             async with room, asyncio.timeout(WITHIN):
-                return way, await _asked(gw, way)
+                return way, await _asked(gw, way, cooldowns)
 
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(one(way)) for way in asked]
@@ -118,9 +122,8 @@ async def heard(client: httpx.AsyncClient, path: str, content: bytes) -> Heard:
     return Heard(answer.status_code, dict(answer.headers), b"".join(pieces), ended)
 
 
-async def _asked(gw: Running, way: Way) -> Measured:
-    loop, speech = asyncio.get_running_loop(), way.pair.client
-    begun = loop.time()
+async def _asked(gw: Running, way: Way, cooldowns: Cooldowns) -> Measured:
+    speech = way.pair.client
     got = await heard(gw.client, speech.path, speech.ask(way.name, stream=way.stream))
     while (exchange := next((x for x in gw.exchanges if x.model_asked == way.name), None)) is None:
         await asyncio.sleep(0.002)
@@ -131,16 +134,32 @@ async def _asked(gw: Running, way: Way) -> Measured:
         seen,
         tuple(attempt.outcome for attempt in exchange.attempts),
         tuple(attempt.channel for attempt in exchange.attempts),
-        known(gw.gateway.health, way.name, begun=begun, now=loop.time()),
+        known(gw.gateway.health, way.name, cooldowns),
         way.pair.converted or seen != "answer" or got.body == (b"".join(speech.pieces) if way.stream else speech.whole),
         exchange.total_seconds,
     )
 
 
-def known(health: Health, channel: str, *, begun: float, now: float) -> str:
-    """What is known against a channel, in words; `begun` and `now` are when it was asked and when it had answered."""
+class Cooldowns:
+    """For how many seconds keys were to be left alone when they were refused, by channel."""
+
+    def __init__(self, health: Health) -> None:
+        self.seconds: dict[str, float] = {}
+        leave = health.leave
+
+        def watched(held: Held, verdict: Verdict, *, now: float, **said: Any) -> None:
+            leave(held, verdict, now=now, **said)
+            report = health.report(held.target, now)
+            if report.cooling is not None:
+                self.seconds.setdefault(held.target.channel, report.cooling.until - now)
+
+        health.leave = watched  # type: ignore[method-assign]  # to look at the moment when it is said
+
+
+def known(health: Health, channel: str, cooldowns: Cooldowns | None = None) -> str:
+    """What is known against a channel, in words."""
     found: list[str] = []
-    for report in health.reports(now):
+    for report in health.reports(asyncio.get_running_loop().time()):
         if report.target.channel != channel:
             continue
         breaker = health._breakers.get(report.target)
@@ -149,11 +168,9 @@ def known(health: Health, channel: str, *, begun: float, now: float) -> str:
         if report.breaker not in ("closed", None):
             found.append(report.breaker)
         if report.cooling is not None:
-            # It was said between the two moments.
-            least, most = report.cooling.until - now, report.cooling.until - begun
-            whole = round((least + most) / 2)
-            exactly = least - 0.01 <= whole <= most + 0.01
-            found.append(f"{report.cooling.cause} {whole if exactly else f'{least:.2f} to {most:.2f}'} s")
+            # Rounded up: of the time until a moment that the upstream names, some has passed.
+            left = math.ceil(cooldowns.seconds[channel] - 0.001) if cooldowns is not None else "some"
+            found.append(f"{report.cooling.cause} {left} s")
     return ", ".join(found) or "untouched"
 
 

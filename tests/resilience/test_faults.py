@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from tests.faults import FaultUpstream, Reply, Stall
 from tests.gateway import Running, running
 from tests.resilience.acts import half
 from tests.resilience.faults import found, markdown
-from tests.resilience.measure import PAIRS, Measured, Way, known, measured, ways
+from tests.resilience.measure import PAIRS, Measured, Way, heard, known, measured, ways
 from tests.resilience.speech import MESSAGES
 from tests.resilience.table import FAULTS, Fault
 
@@ -70,7 +71,7 @@ async def test_a_client_that_leaves_says_nothing_of_the_target(tmp_path: Path, b
             await upstream.all_closed()
             exchange = await gw.exchange()
             assert exchange.attempts[-1].outcome == "cancelled"
-            assert known(gw.gateway.health, "one", begun=0.0, now=asyncio.get_running_loop().time()) == "untouched"
+            assert known(gw.gateway.health, "one") == "untouched"
 
 
 async def _first_bytes(gw: Running, *, wait: bool) -> None:
@@ -101,3 +102,19 @@ async def test_an_error_for_an_array_of_gemini_is_tried_elsewhere(tmp_path: Path
             answer = await gw.client.post("/v1beta/models/m:streamGenerateContent", content=asked)
             assert answer.content == good
             assert [one.outcome for one in (await gw.exchange()).attempts] == ["overloaded", "ok"]
+
+
+async def test_a_moment_that_is_named_stays_that_moment_however_late_it_is_said(tmp_path: Path) -> None:
+    delay = 0.3
+    moment = datetime.now(UTC) + timedelta(seconds=90)
+    said = {"anthropic-ratelimit-requests-remaining": "0", "anthropic-ratelimit-requests-reset": moment.isoformat()}
+    refusal = Reply(429, headers=said, body=MESSAGES.error("rate_limit"), delay=delay)
+    async with FaultUpstream([refusal]) as upstream:
+        spec = f"version: ccx/v1\nchannels: {{one: {{protocol: messages, base_url: '{upstream.url}', keys: none}}}}\n"
+        async with running(spec, tmp_path) as gw:
+            assert (await heard(gw.client, MESSAGES.path, MESSAGES.ask("m", stream=False))).status == 429
+            now = asyncio.get_running_loop().time()
+            (report,) = gw.gateway.health.reports(now)
+            assert report.cooling is not None
+            left = (moment - datetime.now(UTC)).total_seconds()
+            assert abs(report.cooling.until - now - left) < delay / 2
