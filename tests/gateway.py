@@ -14,6 +14,7 @@ import httpx
 import uvicorn
 
 from ccx.admin.api import routes
+from ccx.cli.alerting import alerting
 from ccx.cli.sharing import share
 from ccx.routing.table import RoutingTable
 from ccx.runtime.app import App
@@ -93,6 +94,7 @@ async def running(
     telemetry = Telemetry(RequestLog(writer), Metrics(), events=EventLog(writer))
 
     share(gateway, folder=folder, environ=environ, commands=commands, telemetry=telemetry)
+    telling = alerting(gateway, telemetry, folder=folder, environ=environ, commands=commands)
 
     async def warm(table: RoutingTable) -> None:
         await asyncio.sleep(0)
@@ -119,7 +121,7 @@ async def running(
         gateway,
         proxy,
         admin=routes(gateway, reconciler, telemetry, spec=path),
-        background=[reconciler.run] if watch else [],
+        background=[*([reconciler.run] if watch else []), *telling],
         on_stop=counter.close,
     )
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)

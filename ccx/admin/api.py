@@ -28,7 +28,9 @@ from ccx.admin.channels import describe_channel
 from ccx.admin.channels import handlers as channel_handlers
 from ccx.routing.canonical import table_json
 from ccx.runtime.admission import credential, from_this_machine, read_headers
+from ccx.runtime.budgets import describe as describe_budgets
 from ccx.runtime.caching import Tally
+from ccx.runtime.caching import look as look_at_cache
 from ccx.runtime.gateway import Gateway
 from ccx.runtime.live import Live
 from ccx.runtime.orders import Orders
@@ -58,7 +60,9 @@ def routes(
     async def status(request: Request) -> Response:
         workers = await asyncio.to_thread(telemetry.tables)
         cache = await describe_cache(gateway)
-        return JSONResponse({**describe(gateway, reconciler, orders, spec=spec, workers=workers), "cache": cache})
+        budgets = describe_budgets(await gateway.budgets.look()) if gateway.budgets is not None else []
+        described = describe(gateway, reconciler, orders, spec=spec, workers=workers)
+        return JSONResponse({**described, "cache": cache, "budgets": budgets})
 
     async def table(request: Request) -> Response:
         live = gateway.live
@@ -71,6 +75,10 @@ def routes(
     async def metrics(request: Request) -> Response:
         if not gateway.live.table.telemetry.metrics:
             return JSONResponse({"error": {"message": "telemetry.metrics is none"}}, status_code=404)
+        if gateway.budgets is not None:
+            await gateway.budgets.look()
+        if telemetry.metrics.first:
+            await look_at_cache(gateway.caching)
         body = await asyncio.to_thread(telemetry.render_metrics)
         return Response(body, media_type="text/plain; version=0.0.4; charset=utf-8")
 

@@ -156,6 +156,7 @@ def _step(step: Step) -> Json:
     return {
         "balance": step.balance,
         "affinity": step.affinity,
+        "max_ejection": percent(step.max_ejection),
         "targets": [
             {"channel": choice.channel.name, "model": choice.model, "weight": choice.weight} for choice in step.choices
         ],

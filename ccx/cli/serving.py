@@ -25,10 +25,11 @@ from ccx.admin.api import connections, routes
 from ccx.admin.canary import measure_tables
 from ccx.admin.channels import measure, measure_queues
 from ccx.catalog.models import models as catalogued
+from ccx.cli.alerting import alerting
 from ccx.cli.approvals import Approvals
 from ccx.cli.coordinating import SOCKET, kept_sums
 from ccx.cli.server import Server
-from ccx.cli.sharing import share
+from ccx.cli.sharing import looking, share
 from ccx.cli.supervisor import say_drain
 from ccx.routing.conditions import axis, leaves
 from ccx.routing.facts import Axis
@@ -118,15 +119,18 @@ async def _serve(start: Start, listener: socket.socket) -> None:
             error=_where(error),
         ),
     )
+    commands = start.commands or SecretCommands(environ=os.environ, folder=start.loader.folder)
     share(
         gateway,
         folder=start.loader.folder,
         environ=os.environ,
-        commands=start.commands or SecretCommands(environ=os.environ, folder=start.loader.folder),
+        commands=commands,
         telemetry=telemetry,
         socket=start.worker.metrics / SOCKET if start.worker is not None else None,
     )
+    telling = alerting(gateway, telemetry, folder=start.loader.folder, environ=os.environ, commands=commands)
     keeping = kept_sums(gateway.meters, start.ledger, warn=lambda why: telemetry.log_event("warning", what=why))
+    beside = [*keeping, *telling, *looking(gateway, telemetry.metrics)]
     reconciler = Reconciler(
         gateway,
         folder=start.loader.folder,
@@ -175,7 +179,7 @@ async def _serve(start: Start, listener: socket.socket) -> None:
             tell_others=lambda: _tell_others(start.worker),
             orders=orders,
         ),
-        background=[reconciler.run, telemetry.run, Prober(gateway, note=_probes(telemetry)).run, *keeping],
+        background=[reconciler.run, telemetry.run, Prober(gateway, note=_probes(telemetry)).run, *beside],
         on_stop=stopped,
     )
     server = Server(

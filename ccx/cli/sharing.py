@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ccx.errors import SecretError, UsageError
 from ccx.routing.table import RoutingTable
-from ccx.runtime.caching import Caching
+from ccx.runtime.budgets import EVERY
+from ccx.runtime.caching import Caching, look
 from ccx.runtime.commands import SecretCommands
 from ccx.runtime.gateway import Gateway
 from ccx.secrets import SecretRef, read_file, resolve
 from ccx.state.link import WireError
 from ccx.state.workers.meters import WorkersState
 from ccx.telemetry.hub import Telemetry
+from ccx.telemetry.metrics import Metrics
 
 
 def require_client(table: RoutingTable) -> None:
@@ -73,6 +76,21 @@ def share(
         metrics.set_state("redis", up=record.up, replicas=store.meters.sharing, errors=record.errors)
 
     metrics.registry.on_read(read)
+
+
+def looking(gateway: Gateway, metrics: Metrics) -> Sequence[Callable[[], Coroutine[Any, Any, None]]]:
+    """The work that keeps the gauges of what all processes share fresh where nobody asks this one for them: done by one
+    worker of several."""
+    if gateway.live.table.redis is None or not metrics.first:
+        return ()
+
+    async def look_now_and_then() -> None:
+        while True:
+            if any(route.cache is not None for route in gateway.live.table.routes):
+                await look(gateway.caching)
+            await asyncio.sleep(EVERY)
+
+    return (look_now_and_then,)
 
 
 def _share_with_workers(gateway: Gateway, socket: Path, telemetry: Telemetry) -> None:

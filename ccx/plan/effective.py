@@ -25,7 +25,7 @@ Kind = Literal["file", "defaults", "preset", "built-in"]
 ATOMS: Final = frozenset({"when", "to", "keys", "key", "budget", "deny", "cache", "price", "models", "include"})
 """Parts that are read as one, and have one origin."""
 _WHOLE: Final = frozenset({"tests", "invariants", "coverage", "lint"})
-_OPTIONAL: Final = frozenset({"rollback", "canary", "traces", "usage"})
+_OPTIONAL: Final = frozenset({"rollback", "canary", "traces", "usage", "alerts"})
 """Parts that do nothing unless they are written."""
 
 

@@ -395,6 +395,7 @@ def telemetry_fields(one: table.RoutingTable) -> Fields:
         **_some(("traces", "otlp"), _address(said.otlp or "")),
         **_some(("usage", "store"), said.usage_store or ""),
         **_some(("usage", "retention"), retention),
+        **_some(("alerts", "url"), str(said.alerts or "")),
     }
 
 

@@ -279,8 +279,11 @@ def _redis(state: spec.RedisState | str) -> table.Redis | None:
     if isinstance(state, str):
         return None
     redis = state.redis
-    url = compile_secret(redis.url) if isinstance(redis.url, SecretSource) else redis.url
-    return table.Redis(url, redis.prefix, redis.on_failure, redis.timeout, redis.ca)
+    return table.Redis(_address(redis.url), redis.prefix, redis.on_failure, redis.timeout, redis.ca)
+
+
+def _address(url: str | SecretSource) -> str | SecretRef:
+    return compile_secret(url) if isinstance(url, SecretSource) else url
 
 
 def _telemetry(telemetry: spec.Telemetry) -> table.Telemetry:
@@ -294,4 +297,5 @@ def _telemetry(telemetry: spec.Telemetry) -> table.Telemetry:
         otlp=telemetry.traces.otlp if telemetry.traces is not None else None,
         usage_store=usage.store if usage is not None else None,
         usage_retention=usage.retention if usage is not None else None,
+        alerts=_address(telemetry.alerts.url) if telemetry.alerts is not None else None,
     )

@@ -378,6 +378,7 @@ class Telemetry:
     otlp: str | None = None
     usage_store: str | None = None
     usage_retention: int | None = None
+    alerts: str | SecretRef | None = None
 
 
 @dataclass(frozen=True, slots=True)

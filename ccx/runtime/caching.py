@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -40,7 +40,7 @@ from ccx.runtime.policy import NO_EDITS, edits
 from ccx.runtime.relay import USAGE_UNKNOWN, CutError
 from ccx.runtime.retelling import retold
 from ccx.runtime.understand import Request
-from ccx.state.cache import LARGEST, AnswerCache, Counts, Entry, MemoryAnswers
+from ccx.state.cache import LARGEST, AnswerCache, Counts, Entry, Holding, MemoryAnswers
 from ccx.telemetry.exchange import OK, Exchange
 from ccx.upstream.reply import Header
 
@@ -68,6 +68,7 @@ class Caching:
     def __init__(self, answers: AnswerCache | None = None, *, bound: int = LARGEST) -> None:
         self.answers: AnswerCache = answers if answers is not None else MemoryAnswers()
         self.tallies: dict[str, Tally] = {}
+        self.shared: Mapping[str, Holding] = {}
         self._flights: dict[bytes, Flight] = {}
         self._treatments = Treatments()
         self._digests = Digests()
@@ -368,8 +369,15 @@ def _note(exchange: Exchange, counts: Counts, finish: str | None) -> None:
     exchange.finish = finish
 
 
-def kept(caching: Caching) -> dict[str, tuple[int, int]]:
-    """Bytes and evictions by route, of what this process keeps itself."""
+async def look(caching: Caching) -> None:
+    """See what is kept in a store that others share, for `kept`."""
     answers = caching.answers
-    holdings = answers.holdings_now() if isinstance(answers, MemoryAnswers) else {}
+    if not isinstance(answers, MemoryAnswers):
+        caching.shared = await answers.holdings()
+
+
+def kept(caching: Caching) -> dict[str, tuple[int, int]]:
+    """Bytes and evictions by route: of what this process keeps itself, or of what all keep together, as last seen."""
+    answers = caching.answers
+    holdings = answers.holdings_now() if isinstance(answers, MemoryAnswers) else caching.shared
     return {route: (held.bytes, held.evictions) for route, held in holdings.items()}

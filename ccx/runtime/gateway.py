@@ -13,6 +13,8 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from ccx.routing.select import stable_ids
+from ccx.runtime.alerts import Alerts
+from ccx.runtime.budgets import Budgets
 from ccx.runtime.caching import Caching
 from ccx.runtime.canary import Canary
 from ccx.runtime.live import Live, retired
@@ -59,6 +61,8 @@ class Gateway:
         self.health.on_order = self.queueing.stir
         self.responses: ResponseStore = MemoryResponses()
         self.shared: Shared | None = None
+        self.alerts: Alerts | None = None
+        self.budgets: Budgets | None = None
         self.rng: Callable[[], float] = random.random
         self.watch = SwapWatch(live.digest)
         self.on_breach: Callable[[str], None] | None = None

@@ -25,7 +25,8 @@ from ccx.errors import ClientError
 from ccx.protocols.names import Operation
 from ccx.routing.decide import Choice, Decision
 from ccx.routing.prices import PriceList
-from ccx.runtime.metering import Metered, micros, purse
+from ccx.runtime.alerts import Alerts
+from ccx.runtime.metering import Metered, micros
 from ccx.runtime.queueing import Granted, NotNow, Queueing, RefusedWait
 from ccx.runtime.understand import Request
 from ccx.state.memory import MemoryState
@@ -51,11 +52,19 @@ class Limiter:
     """The limits of one request while it is served."""
 
     def __init__(
-        self, request: Request, meters: Meters, *, state: MemoryState, counter: TokenCounter, queueing: Queueing
+        self,
+        request: Request,
+        meters: Meters,
+        *,
+        state: MemoryState,
+        counter: TokenCounter,
+        queueing: Queueing,
+        alerts: Alerts | None = None,
     ) -> None:
         self._request = request
         self._metering = request.live.metering
         self._meters = meters
+        self._alerts = alerts
         self._state = state
         self._counter = counter
         self._queueing = queueing
@@ -71,16 +80,17 @@ class Limiter:
             return None
         now = time.time()
         charges = tuple(charge for metered in callers for charge in self._charges(metered))
-        if decision.steps and any(metered.budgets for metered in callers):
-            at = datetime.fromtimestamp(now, UTC)
+        purses = [purse for metered in callers for purse in metered.purses]
+        if purses and decision.steps:
+            moment = datetime.fromtimestamp(now, UTC)
             cost = self._expected_cost(decision.steps[0].choices[0])
-            charges += tuple(
-                Charge(purse(metered.name, budget, at=at), cost) for metered in callers for budget in metered.budgets
-            )
+            charges += tuple([Charge(purse.at(moment), cost) for purse in purses])
         answer = await self._meters.take(charges, now=now)
         if isinstance(answer, Taken):
             return answer
         self._request.exchange.limited_by = answer.meter.id
+        if self._alerts is not None:
+            self._alerts.refused(answer)
         raise _too_much(f"The {said(answer)} is used up.", answer.wait, spent=isinstance(answer.meter, Sum))
 
     async def enter(self, choice: Choice, key: int | None, *, waited: bool = False) -> Taken | Short | None:

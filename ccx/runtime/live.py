@@ -21,6 +21,7 @@ from ccx.routing.facts import Facts
 from ccx.routing.prices import PriceList
 from ccx.routing.sticky import least_tokens
 from ccx.routing.table import Channel, Client, Limits, Pairs, RoutingTable
+from ccx.runtime.hook import hook_of
 from ccx.runtime.metering import Metering, metering
 from ccx.secrets import SecretRef, fingerprint, read_file, resolve
 from ccx.upstream.credentials import auth_headers
@@ -142,6 +143,8 @@ def prepare(
                 TlsSettings(ca=str(folder / table.redis.ca)).context()
             except SecretError as error:
                 problems.append(f"state.redis.{str(error).removeprefix('tls.')}")
+    if isinstance(table.telemetry.alerts, SecretRef):
+        _check_hook(secret(table.telemetry.alerts, "telemetry.alerts.url"), problems)
     if problems:
         raise PrepareError(problems)
     live = Live(
@@ -160,6 +163,11 @@ def prepare(
     )
     _self_check(live)
     return live
+
+
+def _check_hook(url: str, problems: list[str]) -> None:
+    if url and hook_of(url) is None:
+        problems.append("telemetry.alerts.url: what it refers to is no http:// or https:// URL")
 
 
 def estimates(table: RoutingTable) -> bool:

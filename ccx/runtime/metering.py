@@ -5,15 +5,42 @@ Law: a meter's id is made of names that outlive swaps, and of its window: a limi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
-from typing import assert_never
+from fractions import Fraction
+from typing import Literal, assert_never
 
 from ccx.routing.groups import belongs
 from ccx.routing.table import Budget, Client, Limits, RoutingTable
-from ccx.state.meters import Held, Rate, Sum
+from ccx.state.meters import Held, Rate, Sum, Threshold
+
+
+@dataclass(frozen=True, slots=True)
+class Purse:
+    """A budget with its amounts in millionths of a US dollar. `name` is that of what has it."""
+
+    name: str
+    per: Literal["day", "month", "total"]
+    capacity: int
+    thresholds: tuple[Threshold, ...] = ()
+
+    def at(self, moment: datetime) -> Sum:
+        """The meter of the budget at a moment: a new one each day or month, by UTC."""
+        match self.per:
+            case "day":
+                period = f"{moment:%Y-%m-%d}"
+                ends = datetime(moment.year, moment.month, moment.day, tzinfo=UTC) + timedelta(days=1)
+            case "month":
+                period = f"{moment:%Y-%m}"
+                ends = (datetime(moment.year, moment.month, 1, tzinfo=UTC) + timedelta(days=32)).replace(day=1)
+            case "total":
+                return Sum(f"{self.name}/usd/total", self.capacity, None, self.thresholds)
+            case _:
+                assert_never(self.per)
+        return Sum(f"{self.name}/usd/{period}", self.capacity, ends.timestamp(), self.thresholds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +52,7 @@ class Metered:
     input: tuple[Rate, ...]
     output: tuple[Rate, ...]
     held: Held | None
-    budgets: tuple[Budget, ...] = ()
+    purses: tuple[Purse, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +68,9 @@ class Metering:
     keys: Mapping[tuple[str, int], Metered]
 
     @property
-    def budgeted(self) -> tuple[Metered, ...]:
-        """What has a budget: clients, then groups."""
-        return tuple(one for one in (*self.clients.values(), *self.groups.values()) if one.budgets)
+    def purses(self) -> tuple[Purse, ...]:
+        """All budgets: of clients, then of groups."""
+        return tuple(purse for one in (*self.clients.values(), *self.groups.values()) for purse in one.purses)
 
 
 def metering(table: RoutingTable, fingerprints: Mapping[str, tuple[str, ...]]) -> Metering:
@@ -73,21 +100,6 @@ def _held_to(
             yield groups[group.name]
 
 
-def purse(name: str, budget: Budget, *, at: datetime) -> Sum:
-    """The meter of a budget at a moment: a new one each day or month, by UTC. In millionths of a US dollar."""
-    match budget.per:
-        case "day":
-            period, ends = f"{at:%Y-%m-%d}", datetime(at.year, at.month, at.day, tzinfo=UTC) + timedelta(days=1)
-        case "month":
-            later = datetime(at.year, at.month, 1, tzinfo=UTC) + timedelta(days=32)
-            period, ends = f"{at:%Y-%m}", later.replace(day=1)
-        case "total":
-            return Sum(f"{name}/usd/total", micros(budget.usd))
-        case _:
-            assert_never(budget.per)
-    return Sum(f"{name}/usd/{period}", micros(budget.usd), ends.timestamp())
-
-
 def micros(usd: Decimal) -> int:
     """Dollars in millionths, rounded up: a budget is not outspent by many small roundings."""
     return int((usd * 1_000_000).to_integral_value(ROUND_CEILING))
@@ -111,5 +123,15 @@ def _metered(name: str, limits: Limits, budgets: tuple[Budget, ...] = ()) -> Met
         rates("input_tokens", limits.input_tokens),
         rates("output_tokens", limits.output_tokens),
         Held(f"{name}/concurrency", limits.concurrency) if limits.concurrency is not None else None,
-        tuple(tightest.values()),
+        tuple(_purse(name, budget) for budget in tightest.values()),
     )
+
+
+def _purse(name: str, budget: Budget) -> Purse:
+    capacity = micros(budget.usd)
+    thresholds = tuple(Threshold(max(1, math.ceil(share * capacity)), _percent(share)) for share in budget.alerts)
+    return Purse(name, budget.per, capacity, thresholds)
+
+
+def _percent(share: Fraction) -> str:
+    return f"{(Decimal(share.numerator) * 100 / share.denominator).normalize():f}%"

@@ -166,7 +166,14 @@ class Proxy:
         if endpoint.operation is Operation.COUNT_TOKENS and is_sealed(request):
             decision = replace(decision, steps=())  # no upstream can read what it would have to count
         gateway = self._gateway
-        limiter = Limiter(request, gateway.meters, state=gateway.state, counter=counter, queueing=gateway.queueing)
+        limiter = Limiter(
+            request,
+            gateway.meters,
+            state=gateway.state,
+            counter=counter,
+            queueing=gateway.queueing,
+            alerts=gateway.alerts,
+        )
         taken = await limiter.admit(decision)
         try:
             if route.cache is None or endpoint.operation not in CACHEABLE:

@@ -314,6 +314,7 @@ class Reconciler:
 def _named(table: RoutingTable, kind: str) -> set[SecretRef]:
     """The secrets of one kind that a table refers to."""
     refs: list[object] = [table.admin.key, table.redis.url if table.redis is not None else None]
+    refs.append(table.telemetry.alerts)
     for channel in table.channels:
         refs += [key.secret for key in channel.keys]
         refs.append(channel.proxy)

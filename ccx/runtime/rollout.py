@@ -237,7 +237,7 @@ def restart_needed(old: RoutingTable, new: RoutingTable) -> tuple[str, ...]:
     changed = []
     if (old.server.host, old.server.port) != (new.server.host, new.server.port):
         changed.append("server.listen")
-    if old.telemetry != new.telemetry:
+    if replace(old.telemetry, alerts=None) != replace(new.telemetry, alerts=None):
         changed.append("telemetry")
     if old.redis != new.redis:
         changed.append("state")

@@ -24,6 +24,7 @@ ORIGIN_PATTERN: Final = r"^(\*|https?://[^\s/]+)$"
 _HOST: Final = r"(\[[0-9A-Fa-f:.]+\]|[^\s:/?#@\[\]]*)"
 REDIS_PATTERN: Final = rf"^(rediss?://([^\s@]*@)?{_HOST}(:\d{{1,5}})?(/\S*)?(\?\S*)?|unix://\S+)$"
 OTLP_PATTERN: Final = r"^https?://\S+$"
+HOOK_PATTERN: Final = r"^https?://[^\s@?#]+$"
 RISE_PATTERN: Final = r"^\+?\d+(\.\d+)?%$"
 
 Listen = Annotated[str, StringConstraints(pattern=LISTEN_PATTERN)]
@@ -262,6 +263,13 @@ class UsageStore(Node):
     """How long. Default 90d."""
 
 
+class AlertHook(Node):
+    """Where alerts of budgets are posted to, as JSON. They are logged and counted in any case."""
+
+    url: Annotated[str, StringConstraints(pattern=HOOK_PATTERN)] | SecretSource
+    """http:// or https:// URL; a reference where it holds a token, as those of chats do."""
+
+
 class Telemetry(Node):
     """Logs, metrics, traces and usage."""
 
@@ -273,6 +281,8 @@ class Telemetry(Node):
     """OpenTelemetry."""
     usage: UsageStore | None = None
     """Usage and cost."""
+    alerts: AlertHook | None = None
+    """Alerts of budgets."""
 
 
 class Lint(Node):

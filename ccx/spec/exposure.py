@@ -83,7 +83,7 @@ def _client_keys(root: Tree) -> Iterator[Finding]:
 
 def _plaintext(root: Tree) -> Iterator[Finding]:
     places: list[Path] = [("channels", name, "base_url") for name in entries(under(root, "channels"))]
-    places.append(("telemetry", "traces", "otlp"))
+    places += [("telemetry", "traces", "otlp"), ("telemetry", "alerts", "url")]
     for path in places:
         url = text(under(root, *path))
         if url is None or not url.lower().startswith("http://"):
@@ -117,6 +117,14 @@ def _headers(root: Tree) -> Iterator[Finding]:
                     yield Finding((*path, "header", header), "CCX409", message, help=advice, at_key=True)
 
 
+_SINGLE: Final[tuple[Path, ...]] = (
+    ("defaults", "channel", "proxy"),
+    ("admin", "key"),
+    ("state", "redis", "url"),
+    ("telemetry", "alerts", "url"),
+)
+
+
 def check_secrets(root: Tree, *, environ: Mapping[str, str], directory: FilePath) -> Iterator[Finding]:
     """References to secrets that lead nowhere, or to files that everyone may read."""
     for path, reference in _references(root):
@@ -145,5 +153,5 @@ def _references(root: Tree) -> Iterator[tuple[Path, Tree]]:
             continue
         yield from one_or_many(under(channel, "keys"), ("channels", name, "keys"))
         yield from one_or_many(under(channel, "proxy"), ("channels", name, "proxy"))
-    for path in (("defaults", "channel", "proxy"), ("admin", "key"), ("state", "redis", "url")):
+    for path in _SINGLE:
         yield from one_or_many(under(root, *path), path)

@@ -41,6 +41,7 @@ _AFTER_NAME: Final = re.compile(
     (?P<value>(?:"[^"]{6,}"?|'[^']{6,}'?|[^\s{\[\]},\#"'&*|>][^\s,}\]]{5,}))"""
 )
 _WHOLE: Final = re.compile(r"""(?i)(["']?\b(?:proxy-)?(?:authorization|cookie)["']?\s*[:=]\s*)([^\s{\[].*)$""")
+_TOKEN: Final = re.compile(r"/(?=[^/]*\d)[A-Za-z0-9_-]{20,}(?:/|$)|//(?:hooks\.slack\.com|discord(?:app)?\.com)/")
 _WORD: Final = re.compile(r"[A-Za-z0-9]{4}")
 _LITERAL: Final = frozenset({"value", "literal", "plain", "raw", "text", "inline"})
 MASK: Final = "•"
@@ -155,6 +156,8 @@ def _what(path: Path, text: str) -> tuple[str, str] | None:
         return "the secret itself is written here", reference
     if names[:1] == ["channels"] and "keys" in names[:-1] and plain in _LITERAL:
         return "the secret itself is written here", reference
+    if path == ("telemetry", "alerts", "url") and _TOKEN.search(text):
+        return "the URL holds what looks like a token", f"{reference}, holding the whole URL"
     if SHAPES.search(text):
         return "this looks like a secret", f"if it is one, {reference}"
     return None

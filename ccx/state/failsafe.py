@@ -18,11 +18,12 @@ import asyncio
 from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, Protocol, assert_never
 
 from ccx.errors import GatewayError
 from ccx.state.link import UnreachableError
-from ccx.state.meters import Charge, Held, MemoryMeters, Meter, Rate, Short, Sum, Taken, Use
+from ccx.state.meters import Charge, Held, MemoryMeters, Meter, OnSpent, Rate, Short, Sum, Taken, Use, tell
 
 REMEMBERED: Final = 10_000
 """Meters of which it is kept what was last known, and what is owed, each."""
@@ -45,7 +46,8 @@ class SharedMeters(Protocol):
     def settling(
         self, taken: Taken, used: Mapping[str, int], *, least: Mapping[str, int] | None = None
     ) -> asyncio.Future[list[int]]:
-        """Settle; the future gets what is then used of each meter. `least` is what is used of a meter at least."""
+        """Settle; the future gets what is then used of each meter, and after that what is spent of each. `least` is
+        what is used of a meter at least."""
 
     async def standing(self, meters: tuple[Meter, ...], *, now: float) -> tuple[Use, ...]:
         """See `Meters`."""
@@ -56,6 +58,16 @@ class _Known:
     meter: Rate | Sum
     used: int
     at: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Owed:
+    """What the store has not been told of a meter: what was really used, and by how much more it has been charged for
+    that by estimate, less what it has not been charged for what is still under way."""
+
+    meter: Rate | Sum
+    estimated: int
+    used: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +146,8 @@ class FailsafeMeters:
         self._closed = closed
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._held: Counter[str] = Counter()
-        self._owed: OrderedDict[str, tuple[Rate | Sum, int]] = OrderedDict()
+        self._owed: OrderedDict[str, _Owed] = OrderedDict()
+        self.on_spent: OnSpent | None = None
         self._alone: _Alone | None = None
         self._times = 0
 
@@ -181,7 +194,7 @@ class FailsafeMeters:
         except UnreachableError:
             for one in taken.charges:
                 if not isinstance(one.meter, Held):
-                    self._owe(one.meter, used.get(one.meter.id, one.amount) - one.amount)
+                    self._owe(one.meter, one.amount, used.get(one.meter.id, one.amount))
             return
         settling.add_done_callback(lambda done: self._settled(taken, done, now=now))
         try:
@@ -229,7 +242,7 @@ class FailsafeMeters:
             for one in charges:
                 # Owed from now on, not from its settlement: the store may be back before.
                 if isinstance(one.meter, Sum):
-                    self._owe(one.meter, one.amount)
+                    self._owe(one.meter, -one.amount, 0)
             return Taken(charges, now, alone.mark)
         whole = next(c.meter for c in charges if c.meter.id == answer.meter.id)
         return Short(whole, answer.left, answer.wait)
@@ -241,13 +254,15 @@ class FailsafeMeters:
             alone.meters.settle_now(Taken(parts, taken.at), used, now=now)
         for one in taken.charges:
             if isinstance(one.meter, Sum):
-                self._owe(one.meter, used.get(one.meter.id, one.amount) - one.amount)
+                self._owe(one.meter, one.amount, used.get(one.meter.id, one.amount))
 
-    def _owe(self, meter: Rate | Sum, amount: int) -> None:
-        if not amount:
+    def _owe(self, meter: Rate | Sum, estimated: int, used: int) -> None:
+        if not estimated and not used:
             return
         before = self._owed.get(meter.id)
-        self._owed[meter.id] = (meter, amount + (before[1] if before is not None else 0))
+        if before is not None:
+            estimated, used = estimated + before.estimated, used + before.used
+        self._owed[meter.id] = _Owed(meter, estimated, used)
         if len(self._owed) > REMEMBERED:
             self._owed.popitem(last=False)
 
@@ -256,25 +271,26 @@ class FailsafeMeters:
         alone, self._alone = self._alone, None
         if alone is not None:
             for rate, more in await alone.used_of_rates(now):
-                self._owe(rate, more)
+                self._owe(rate, 0, more)
         least = {}
         if self.forgotten:
             self.forgotten = False
             least = {id_: known.used for id_, known in self._known.items() if isinstance(known.meter, Sum)}
         owed, self._owed = self._owed, OrderedDict()
         for id_ in least:
-            owed.setdefault(id_, (self._known[id_].meter, 0))
-        charges = tuple(Charge(meter, max(0, -amount)) for meter, amount in owed.values())
-        used = {meter.id: max(0, amount) for meter, amount in owed.values()}
+            owed.setdefault(id_, _Owed(self._known[id_].meter, 0, 0))
+        charges = tuple(Charge(one.meter, one.estimated) for one in owed.values())
+        used = {one.meter.id: one.used for one in owed.values()}
         for first in range(0, len(charges), 500):
+            taken = Taken(charges[first : first + 500], now)
             try:
-                self._shared.settling(Taken(charges[first : first + 500], now), used, least=least)
+                settling = self._shared.settling(taken, used, least=least)
             except UnreachableError:
-                for one in charges[first:]:
-                    assert not isinstance(one.meter, Held)  # noqa: S101 - what is held is never owed
-                    self._owe(one.meter, used[one.meter.id] - one.amount)
+                for one in list(owed.values())[first:]:
+                    self._owe(one.meter, one.estimated, one.used)
                 self.forgotten = self.forgotten or bool(least)
                 return
+            settling.add_done_callback(partial(self._settled, taken, now=now))
 
     def _hold(self, taken: Taken, times: int) -> None:
         for one in taken.charges:
@@ -285,7 +301,9 @@ class FailsafeMeters:
 
     def _settled(self, taken: Taken, done: asyncio.Future[list[int]], *, now: float) -> None:
         if not done.cancelled() and done.exception() is None:
-            self._learn(taken.charges, tuple(done.result()), now=now)
+            found, count = done.result(), len(taken.charges)
+            self._learn(taken.charges, tuple(found[:count]), now=now)
+            tell(self.on_spent, taken.charges, found[count:])
 
     def _learn(self, charges: tuple[Charge, ...], used: tuple[int, ...], *, now: float) -> None:
         known = self._known

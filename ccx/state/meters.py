@@ -8,13 +8,16 @@ Laws
 - One more than a meter could ever hold is let through when it is whole: to refuse it for good would be a lie about the
   rate, and it repays what it borrowed.
 
+- What is spent of a sum is what was settled: it never falls before the sum ends, and estimates are not part of it. Of
+  two settlements, wherever made, one sees what the other has spent.
+
 Amounts are integers: requests, tokens, millionths of a US dollar. The store is in memory; `ccx.state.redis` has one
 that is shared and behaves alike.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -42,12 +45,21 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
+class Threshold:
+    """An amount that somebody wants to be told of when so much is spent, and what it is called."""
+
+    amount: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Sum:
-    """So much until `ends`, a unix time; None is for good."""
+    """So much until `ends`, a unix time; None is for good. `thresholds` make a settlement say what is spent."""
 
     id: str
     capacity: int
     ends: float | None = None
+    thresholds: tuple[Threshold, ...] = ()
 
 
 Meter = Rate | Held | Sum
@@ -88,8 +100,22 @@ class Use:
     used: int
 
 
+OnSpent = Callable[[Sum, int], None]
+"""Told after a settlement what is spent of a sum that has thresholds. It neither waits nor raises."""
+
+
+def tell(on_spent: OnSpent | None, charges: Sequence[Charge], spent: Sequence[int]) -> None:
+    """Say what is spent, in the order of the charges, of those that have thresholds."""
+    if on_spent is not None:
+        for one, much in zip(charges, spent, strict=True):
+            if isinstance(one.meter, Sum) and one.meter.thresholds:
+                on_spent(one.meter, much)
+
+
 class Meters(Protocol):
     """A store of meters."""
+
+    on_spent: OnSpent | None
 
     async def take(self, charges: tuple[Charge, ...], *, now: float) -> Taken | Short:
         """Charge all of them, or none: then the one with the longest wait."""
@@ -105,19 +131,21 @@ class Meters(Protocol):
 @dataclass(slots=True)
 class _Level:
     """`used` of a rate falls with time, of a sum and of what is held it does not. `seconds_each` is a rate's; what
-    is `lasting` is a sum."""
+    is `lasting` is a sum, of which `spent` is what was settled."""
 
     used: float
     at: float
     ends: float | None = None
     seconds_each: float = 0.0
     lasting: bool = False
+    spent: int = 0
 
 
 class MemoryMeters:
     """The meters of one process."""
 
     def __init__(self) -> None:
+        self.on_spent: OnSpent | None = None
         self._levels: dict[str, _Level] = {}
         self._takes = 0
 
@@ -150,17 +178,26 @@ class MemoryMeters:
         for charge in taken.charges:
             meter = charge.meter
             actual = 0 if isinstance(meter, Held) else used.get(meter.id, charge.amount)
-            if actual == charge.amount:
+            if actual == charge.amount and not isinstance(meter, Sum):
                 continue
             level = self._levels.get(meter.id)
             if level is None:
                 # Forgotten since: a rate that was whole again, or a sum whose time was over.
-                if actual < charge.amount:
+                if actual <= charge.amount:
                     continue
                 level = self._level(meter, now)
             elif isinstance(meter, Rate):
                 self._flow(level, now)
             level.used = max(0.0, level.used + actual - charge.amount)
+            if isinstance(meter, Sum):
+                level.spent += actual
+                if meter.thresholds and self.on_spent is not None:
+                    self.on_spent(meter, level.spent)
+
+    def spent(self, meter: Meter) -> int:
+        """What was settled of a sum; 0 for any other meter."""
+        level = self._levels.get(meter.id) if isinstance(meter, Sum) else None
+        return level.spent if level is not None else 0
 
     async def standing(self, meters: tuple[Meter, ...], *, now: float) -> tuple[Use, ...]:
         """See `Meters`."""
@@ -175,7 +212,7 @@ class MemoryMeters:
         """Begin with what an earlier process had used of sums."""
         for id_, (used, ends) in sums.items():
             if ends is None or ends > now:
-                self._levels[id_] = _Level(float(used), now, ends, lasting=True)
+                self._levels[id_] = _Level(float(used), now, ends, lasting=True, spent=used)
 
     def sweep(self, now: float) -> None:
         """Forget meters that are as good as new."""

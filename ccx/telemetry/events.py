@@ -30,6 +30,7 @@ EventKind = Literal[
     "sink_failed",
     "state_lost",
     "state_back",
+    "budget_alert",
     "warning",
     "draining",
     "stopped",
@@ -41,6 +42,7 @@ _LEVELS: Final[dict[EventKind, Level]] = {
     "reload_rejected": "error",
     "sink_failed": "error",
     "state_lost": "error",
+    "budget_alert": "warning",
     "warning": "warning",
 }
 _MAX_TEXT: Final = 8192

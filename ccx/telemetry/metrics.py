@@ -132,10 +132,15 @@ class Metrics:
             labels=("route",),
         )
         self.cache_bytes = registry.gauge(
-            "ccx_cache_bytes", "Memory that kept answers take.", labels=("route",), rule="sum"
+            "ccx_cache_bytes",
+            "What kept answers take; with Redis, those of all replicas together.",
+            labels=("route",),
+            rule="sum",
         )
         self.cache_evictions = registry.counter(
-            "ccx_cache_evictions_total", "Kept answers that had to go for others.", labels=("route",)
+            "ccx_cache_evictions_total",
+            "Kept answers that had to go for others; with Redis, of all replicas together.",
+            labels=("route",),
         )
         self.queue_waiting = registry.gauge(
             "ccx_queue_waiting", "Requests that wait for a channel at its limit.", labels=("channel",), rule="sum"
@@ -202,6 +207,32 @@ class Metrics:
             labels=("store",),
             rule="max",
         )
+        self.budget_alerts = registry.counter(
+            "ccx_budget_alerts_total",
+            "Budgets of which a share was spent, told once in a period by one of all processes.",
+            labels=("budget", "share"),
+        )
+        self.budget_spent = registry.gauge(
+            "ccx_budget_spent_usd",
+            "What is used of a budget in this period, with what is reserved for requests under way; alike in all "
+            "processes that share the store of state.",
+            labels=("budget", "per"),
+            closed=frozenset({"per"}),
+            rule="max",
+        )
+        self.budget_limit = registry.gauge(
+            "ccx_budget_limit_usd",
+            "The amount of a budget.",
+            labels=("budget", "per"),
+            closed=frozenset({"per"}),
+            rule="max",
+        )
+        self.alerts_delivered = registry.counter(
+            "ccx_alert_deliveries_total",
+            "Alerts to the webhook by what became of them: ok, failed, dropped (too many waited).",
+            labels=("result",),
+            closed=frozenset({"result"}),
+        )
         self.in_flight = registry.gauge("ccx_requests_in_flight", "Requests being served now.", rule="sum").labelled()
         self.connections = registry.gauge(
             "ccx_upstream_connections", "Connections to upstreams by state.", labels=("state",), rule="sum"
@@ -252,6 +283,11 @@ class Metrics:
             "process_cpu_seconds_total", "User and system CPU time spent in seconds."
         ).labelled()
         registry.on_read(self._read_process)
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the one of several workers that tells what they all have in common."""
+        return self.worker == "0"
 
     def observe(self, exchange: Exchange) -> None:
         """Count one finished exchange."""
@@ -368,6 +404,14 @@ class Metrics:
         for route, (size, evictions) in by_route.items():
             self.cache_bytes.labelled(route).set(size)
             self.cache_evictions.labelled(route).value = evictions
+
+    def set_budgets(self, standing: Iterable[tuple[str, str, float, float]]) -> None:
+        """Replace how budgets stand: name, period, dollars used and allowed."""
+        self.budget_spent.clear()
+        self.budget_limit.clear()
+        for budget, per, spent, limit in standing:
+            self.budget_spent.labelled(budget, per).set(spent)
+            self.budget_limit.labelled(budget, per).set(limit)
 
     def set_state(self, store: str, *, up: bool, replicas: int, errors: Mapping[str, int]) -> None:
         """Replace what is known of the store of shared state."""

@@ -112,6 +112,7 @@ def test_explain_as_json(spec: Path) -> None:
         "claude-sonnet-4-5",
         "claude-opus-4-1",
     ]
+    assert {step["max_ejection"] for step in shown["steps"]} == {"100%"}
     assert shown["request"]["input_tokens"] == 90_000
     assert shown["hidden"] == []
     rules = {rule["route"]: rule for rule in shown["rules"]}

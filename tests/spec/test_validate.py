@@ -91,6 +91,15 @@ def test_secrets_are_looked_up_only_with_an_environment(tmp_path: Path) -> None:
     assert found(text, tmp_path, environ={"K": "v"}) == []
 
 
+def test_where_alerts_go_is_checked(tmp_path: Path) -> None:
+    text = HEAD + "telemetry: {alerts: {url: {env: HOOK}}}"
+    assert [code for code, _ in found(text, tmp_path, environ={})] == ["CCX407"]
+    assert found(text, tmp_path, environ={"HOOK": "https://h/x"}) == []
+    plain = HEAD + "telemetry: {alerts: {url: 'http://alerts.example.com/x'}}"
+    assert [code for code, _ in found(plain, tmp_path)] == ["CCX402"]
+    assert found(plain.replace("http:", "https:"), tmp_path) == []
+
+
 def test_a_key_of_a_disabled_channel_is_not_looked_up(tmp_path: Path) -> None:
     text = "version: ccx/v1\nchannels: {a: {provider: demo}, b: {provider: demo, enabled: false, keys: {env: K}}}"
     assert found(text, tmp_path, environ={}) == []
@@ -236,6 +245,9 @@ PLACES = [
     "channels: {a: {provider: demo}}\nadmin: {key: S}",
     "channels: {a: {provider: demo}}\nstate: {redis: {url: 'redis://:S@h/0'}}",
     "channels: {a: {provider: demo}}\nclients: {c: {key: S}}",
+    "channels: {a: {provider: demo}}\ntelemetry: {alerts: {url: 'https://hooks.slack.com/services/T0/S'}}",
+    "channels: {a: {provider: demo}}\ntelemetry: {alerts: {url: 'https://chat.example.com/hooks/S-0123456789'}}",
+    "channels: {a: {provider: demo}}\ntelemetry: {alerts: {url: 'https://u:S@h/x'}}",
     "channels: {a: {provider: demo}}\nclients: {c: {key: [S]}}",
     "channels: {a: {provider: demo}}\n"
     "tests: [{name: t, request: {model: m, headers: {authorization: Bearer S}}, expect: {target: a}}]",

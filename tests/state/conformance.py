@@ -12,7 +12,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from ccx.state.meters import Charge, Held, Meter, Meters, Rate, Short, Sum, Taken
+from ccx.state.meters import Charge, Held, Meter, Meters, Rate, Short, Sum, Taken, Threshold
 
 EIGHT = Rate("client 'a'/requests/16", 8, 16.0)
 TWO = Held("client 'a'/concurrency", 2, 1e9)
@@ -91,6 +91,25 @@ class Suite:
         await self.take(meters, Charge(EIGHT, 8), after=50.0)
         assert isinstance(await self.take(meters, Charge(EIGHT), after=-30.0), Short)
         assert isinstance(await self.take(meters, Charge(EIGHT), after=32.0), Taken)
+
+    async def test_what_is_spent_is_what_was_settled(self, meters: Meters) -> None:
+        told: list[tuple[Sum, int]] = []
+        meters.on_spent = lambda meter, spent: told.append((meter, spent))
+        marked = Sum("client 'a'/usd/2026-02", 1000, ends=START + 500, thresholds=(Threshold(500, "50%"),))
+        plain = Sum("client 'a'/usd/2026-03", 1000)
+        first = await self.take(meters, Charge(marked, 400), Charge(plain, 400))
+        second = await self.take(meters, Charge(marked, 300), Charge(EIGHT))
+        third = await self.take(meters, Charge(marked, 100))
+        assert isinstance(first, Taken)
+        assert isinstance(second, Taken)
+        assert isinstance(third, Taken)
+        await meters.settle(second, {marked.id: 50}, now=self.now)  # what is reserved by others is not spent
+        await meters.settle(third, {}, now=self.now)  # right as estimated
+        await meters.settle(first, {marked.id: 0, plain.id: 7}, now=self.now)
+        assert told == [(marked, 50), (marked, 150), (marked, 150)]
+        assert await self.used(meters, marked) == (150,)
+        await meters.settle(Taken((Charge(marked, 0),), self.now), {marked.id: 600}, now=self.now)
+        assert told[-1] == (marked, 750)
 
     async def test_ids_are_any_text(self, meters: Meters) -> None:
         odd = Rate("client 'zoë {x}:*\\n'/requests/60", 1, 64.0)
@@ -182,9 +201,14 @@ class Shared(RuleBasedStateMachine):
         self.sums: dict[str, int] = {}
         self.spent: dict[str, int] = {}
         self.places: dict[str, int] = {}
+        self.told: dict[str, int] = {}
 
     def of(self, caller: str) -> list[tuple[Held, Sum]]:
-        return [(Held(f"{of}/concurrency", 3, 1e12), Sum(f"{of}/usd/total", 40)) for of in CALLERS[caller]]
+        thresholds = (Threshold(20, "50%"),)
+        return [
+            (Held(f"{of}/concurrency", 3, 1e12), Sum(f"{of}/usd/total", 40, thresholds=thresholds))
+            for of in CALLERS[caller]
+        ]
 
     @rule(caller=st.sampled_from(sorted(CALLERS)), estimate=st.integers(0, 12))
     def asks(self, caller: str, estimate: int) -> None:
@@ -208,11 +232,16 @@ class Shared(RuleBasedStateMachine):
         if not self.out:
             return
         caller, estimate, taken = self.out.pop(which % len(self.out))
+        self.meters.on_spent = lambda meter, spent: self.told.update({meter.id: spent})
         self.run(self.meters.settle(taken, {money.id: actual for _, money in self.of(caller)}, now=self.now))
         for place, money in self.of(caller):
             self.places[place.id] -= 1
             self.sums[money.id] += actual - estimate
             self.spent[money.id] = self.spent.get(money.id, 0) + actual
+        # What is forgotten as whole again was spent of by nobody.
+        assert {id_: spent for id_, spent in self.told.items() if spent} == {
+            id_: spent for id_, spent in self.spent.items() if spent
+        }
 
     @invariant()
     def stands(self) -> None:

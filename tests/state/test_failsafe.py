@@ -10,7 +10,7 @@ import pytest
 from ccx.errors import GatewayError
 from ccx.state.failsafe import FailsafeMeters
 from ccx.state.link import UnreachableError
-from ccx.state.meters import Charge, Held, MemoryMeters, Meter, Rate, Short, Sum, Taken, Use
+from ccx.state.meters import Charge, Held, MemoryMeters, Meter, Rate, Short, Sum, Taken, Threshold, Use
 
 TEN = Rate("r", 12, 60.0)
 PLACES = Held("h", 6)
@@ -51,7 +51,7 @@ class Store:
         return tuple(use.used for use in await self.meters.standing(tuple(c.meter for c in charges), now=now))
 
     async def _listed(self, charges: tuple[Charge, ...], now: float) -> list[int]:
-        return list(await self._used(charges, now))
+        return [*await self._used(charges, now), *(self.meters.spent(charge.meter) for charge in charges)]
 
     def _there(self) -> None:
         if self.dies:
@@ -183,3 +183,33 @@ async def test_what_is_owed_is_bounded_and_survives_a_store_that_dies_again(monk
     await meters.take((Charge(TEN),), now=0.0)
     kept = await meters.standing(tuple(Sum(f"s{number}", 100) for number in range(6)), now=0.0)
     assert [use.used for use in kept] == [0, 0, 0, 5, 5, 5]
+
+
+async def test_what_was_spent_without_the_store_is_told_when_it_is_back() -> None:
+    """By settlements alone: neither what was reserved before it went away nor what is reserved now."""
+    marked = Sum("s", 1200, thresholds=(Threshold(600, "50%"),))
+    store, told = Store(), list[int]()
+    meters = FailsafeMeters(store)
+    meters.on_spent = lambda meter, spent: told.append(spent)
+    before = await meters.take((Charge(marked, 100),), now=0.0)
+    exact = await meters.take((Charge(marked, 10),), now=0.0)
+    open_ = await meters.take((Charge(marked, 70),), now=0.0)
+    assert isinstance(before, Taken)
+    assert isinstance(exact, Taken)
+    assert isinstance(open_, Taken)
+    store.up = False
+    await meters.settle(before, {"s": 30}, now=1.0)
+    await meters.settle(exact, {}, now=1.0)
+    alone = await meters.take((Charge(marked, 50),), now=1.0)
+    assert isinstance(alone, Taken)
+    await meters.settle(alone, {"s": 200}, now=1.0)
+    assert told == []
+    store.up = True
+    again = await meters.take((Charge(marked, 5),), now=2.0)
+    assert isinstance(again, Taken)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert told == [240]
+    assert [use.used for use in await meters.standing((marked,), now=2.0)] == [315]
+    await meters.settle(again, {"s": 400}, now=2.0)
+    assert told[-1] == 640

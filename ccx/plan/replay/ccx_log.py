@@ -12,6 +12,7 @@ from ccx.telemetry.lines import MAX_TEXT
 
 _Count = Annotated[int, Meta(ge=0)]
 _PROTOCOLS: Final = frozenset(protocol.value for protocol in Protocol)
+_GIVEN: Final = frozenset({"hit", "joined"})
 _NO_TAGS: Final = Raw(b"{}")
 
 
@@ -44,6 +45,7 @@ class _Line(Struct, gc=False):
     route: str | None = None
     facts: _Facts | None = None
     sticky_tokens: _Count | None = None
+    cache: str | None = None
 
 
 _decode = json.Decoder(_Line).decode
@@ -100,6 +102,7 @@ def read(line: bytes) -> Row:
         cached,
         written,
         sticky=x.sticky_tokens,
+        given=x.cache in _GIVEN,
     )
 
 

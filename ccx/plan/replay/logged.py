@@ -51,7 +51,8 @@ class Row(Struct, gc=False):
 
     `counted` is a count that routing may go by, or `UNCOUNTABLE`; `at_most` bounds it. `prompt` is the provider's own
     count of the whole prompt, cached parts included. `count` is how many requests the line stands for. `sticky` is the
-    highest count of its session, where that decided and not the request's own.
+    highest count of its session, where that decided and not the request's own. With `given` the answer was one that the
+    gateway already had, or that another request was waiting for: what it used is the other's.
     """
 
     request: Request
@@ -63,6 +64,7 @@ class Row(Struct, gc=False):
     cache_write: int = 0
     count: int = 1
     sticky: int | None = None
+    given: bool = False
 
 
 class Unreadable(Exception):  # a verdict on a line, like the errors of ccx.errors

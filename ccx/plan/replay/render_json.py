@@ -38,6 +38,7 @@ def as_data(replay: Replay) -> dict[str, Json]:
         "served_otherwise": replay.elsewhere,
         "cost": _cost(replay.cost),
         "without_usage": replay.unmeasured,
+        "from_cache": replay.given,
         "unpriced": dict(replay.unpriced),
         "flows": [_flow(flow) for flow in replay.flows],
         "clients": [_group(group, ("client",)) for group in replay.clients],

@@ -17,6 +17,7 @@ from ccx.plan.replay.wording import (
     PRICED_AS,
     delta,
     doubts,
+    given,
     group_name,
     partly,
     share,
@@ -111,6 +112,8 @@ def _notes(replay: Replay) -> Iterator[str]:
         yield f"No price known: {code(unpriced(replay), room=_NAME)}"
     if replay.unmeasured:
         yield f"Not priced: {replay.unmeasured:,} requests of which the log has no usage"
+    if replay.given:
+        yield f"From cache: {given(replay)}"
     if replay.elsewhere:
         yield f"{replay.elsewhere:,} requests were served by another route than the old side gives"
     if replay.skipped:

@@ -15,6 +15,7 @@ from ccx.plan.replay.wording import (
     PRICED_AS,
     delta,
     doubts,
+    given,
     group_name,
     partly,
     share,
@@ -89,7 +90,7 @@ def _routes(flow: Flow, signs: Signs) -> str:
 
 
 def _cost(replay: Replay, width: int, signs: Signs) -> Iterator[list[Span]]:
-    if not (replay.cost.requests or replay.unpriced or replay.unmeasured):
+    if not (replay.cost.requests or replay.unpriced or replay.unmeasured or replay.given):
         return
     yield []
     cost = replay.cost
@@ -102,6 +103,8 @@ def _cost(replay: Replay, width: int, signs: Signs) -> Iterator[list[Span]]:
     if replay.unmeasured:
         said = f"{replay.unmeasured:,} requests of which the log has no usage"
         yield from _labelled("Not priced", said, width, signs, tone="dim")
+    if replay.given:
+        yield from _labelled("From cache", given(replay), width, signs, tone="dim")
 
 
 def _groups(title: str, groups: Sequence[Group], width: int, signs: Signs) -> Iterator[list[Span]]:

@@ -84,7 +84,8 @@ OTHERS: Final = "(others)"
 class Replay:
     """`effects` counts requests; `undetermined` are those of which the log tells too little, `doubts` says what: one
     request may lack several facts. `elsewhere` were served by another route than the old table gives. `unpriced` are
-    targets without a known price, with the number of requests."""
+    targets without a known price, with the number of requests. `given` were answered from a cache, or by the answer to
+    another request: they cost nothing, and have no tokens."""
 
     old: Side
     new: Side
@@ -103,6 +104,7 @@ class Replay:
     unmeasured: int
     unpriced: tuple[tuple[str, int], ...] = ()
     elsewhere: int = 0
+    given: int = 0
     seconds: float = field(default=0.0, compare=False)
 
     @property

@@ -26,6 +26,9 @@ from ccx.routing.table import RoutingTable
 
 KEPT: Final = 50_000
 NAMES: Final = 1_000
+_UNMEASURED: Final = -1
+_GIVEN: Final = -2
+"""In place of a tier of prices: the usage is not known; there was none."""
 
 _Key = tuple[Request, int, int, int]
 _FlowKey = tuple[Outcome, Outcome, str | None, str | None]
@@ -61,13 +64,18 @@ class Tally:
         self._unpriced: Counter[str] = Counter()
         self._all = _Sum()
         self._unmeasured = 0
+        self._given = 0
         self._elsewhere = 0
 
     def add(self, row: Row) -> None:
         """Count a row."""
         low, high = self._judging.tokens(row)
         prompt, output, count = row.prompt, row.output, row.count
-        tier = -1 if prompt is None or output is None else bisect_left(self._cuts, prompt)
+        if row.given:
+            prompt = output = None
+        tier = _GIVEN if row.given else _UNMEASURED
+        if prompt is not None and output is not None:
+            tier = bisect_left(self._cuts, prompt)
         request = row.request if row.sticky is None else self._judging.remembered(row)
         key = (request, low, high, tier)
         sums = self._kinds.get(key)
@@ -124,6 +132,7 @@ class Tally:
             movers=_groups(movers),
             cost=self._all.cost(),
             unmeasured=self._unmeasured,
+            given=self._given,
             unpriced=_most(self._unpriced),
             elsewhere=self._elsewhere,
             seconds=seconds,
@@ -168,8 +177,13 @@ class Tally:
             group.requests += count
             group.input += used.input
             group.output += used.output
-        if tier < 0:
+        if tier == _UNMEASURED:
             self._unmeasured += count
+        elif tier == _GIVEN:
+            self._given += count
+            if before is not None and after is not None:
+                for group in groups:
+                    group.priced += count  # at nothing
         elif before is not None and after is not None:
             self._price(request, (before, after), used, tier, groups)
 

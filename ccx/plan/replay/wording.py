@@ -94,3 +94,8 @@ def group_name(group: Group) -> str:
 def _some(parts: list[str], limit: int) -> str:
     rest = len(parts) - limit
     return listed([*parts[:limit], f"{rest:,} more"]) if rest > 0 else listed(parts)
+
+
+def given(replay: Replay) -> str:
+    """`12 requests that had an answer of the cache, or another's, and cost nothing`."""
+    return f"{replay.given:,} requests that had an answer of the cache, or another's, and cost nothing"

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, assert_never
 
 from ccx.state.link import Link, UnreachableError
-from ccx.state.meters import Charge, Held, Meter, Rate, Short, Sum, Taken, Use
+from ccx.state.meters import Charge, Held, Meter, OnSpent, Rate, Short, Sum, Taken, Use, tell
 from ccx.state.redis.keys import Keys
 from ccx.state.redis.wire import RENEW, SETTLE, STANDING, TAKE, Reply, Word, call
 
@@ -41,6 +41,7 @@ class RedisMeters:
         self._serial = itertools.count()
         self._name = os.urandom(6).hex()
         self._held: dict[str, Taken] = {}
+        self.on_spent: OnSpent | None = None
 
     @property
     def up(self) -> bool:
@@ -75,13 +76,15 @@ class RedisMeters:
 
     async def settle(self, taken: Taken, used: Mapping[str, int], *, now: float) -> None:
         """See `Meters`. Raises UnreachableError. Once begun it is done, whether or not anybody waits for it."""
-        await asyncio.shield(self.settling(taken, used))
+        reply = await asyncio.shield(self.settling(taken, used))
+        tell(self.on_spent, taken.charges, reply[len(taken.charges) :])
 
     def settling(
         self, taken: Taken, used: Mapping[str, int], *, least: Mapping[str, int] | None = None
     ) -> asyncio.Future[Reply]:
-        """Settle, before everything that is asked later. The future gets what is used of each meter. `least` is what is
-        known to have been used of a meter, should the server not know. Raises UnreachableError."""
+        """Settle, before everything that is asked later. The future gets what is used of each meter, and then what is
+        spent of each. `least` is what is known to have been used of a meter, should the server not know. Raises
+        UnreachableError."""
         self._held.pop(taken.token, None)
         arguments: list[Word] = [self._time(), taken.token]
         for one in taken.charges:

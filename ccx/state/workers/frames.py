@@ -58,8 +58,9 @@ class Hello(msgspec.Struct, tag="h", array_like=True):
 
 
 class Told(msgspec.Struct, array_like=True):
-    """An answer: what is used of each meter, or the highest count of a session; for a take that was refused also the
-    place of the meter that is used up, what is left, and the seconds to wait."""
+    """An answer: what is used of each meter, after a settlement then what is spent of each, or the highest count of a
+    session; for a take that was refused also the place of the meter that is used up, what is left, and the seconds to
+    wait."""
 
     used: list[int]
     short: int | None = None

@@ -16,7 +16,7 @@ import msgspec
 from ccx.state.failsafe import FailsafeMeters
 from ccx.state.link import Changed, Link, Observe, UnreachableError, WireError
 from ccx.state.marks import FailsafeMarks
-from ccx.state.meters import Charge, Held, Meter, Short, Taken, Use
+from ccx.state.meters import Charge, Held, Meter, OnSpent, Short, Taken, Use, tell
 from ccx.state.workers.frames import Asked, Hello, Settle, Stand, Take, Told, described, frame, read_frame, told
 from ccx.state.workers.marks import WorkersMarks
 
@@ -68,6 +68,7 @@ class WorkersMeters:
         self._link = link
         self._name = f"{os.getpid()}-{os.urandom(3).hex()}"
         self._serial = itertools.count()
+        self.on_spent: OnSpent | None = None
 
     @property
     def up(self) -> bool:
@@ -104,7 +105,8 @@ class WorkersMeters:
 
     async def settle(self, taken: Taken, used: Mapping[str, int], *, now: float) -> None:
         """See `Meters`. Raises UnreachableError."""
-        await asyncio.shield(self.settling(taken, used))
+        found = await asyncio.shield(self.settling(taken, used))
+        tell(self.on_spent, taken.charges, found[len(taken.charges) :])
 
     async def standing(self, meters: tuple[Meter, ...], *, now: float) -> tuple[Use, ...]:
         """See `Meters`. Raises UnreachableError."""

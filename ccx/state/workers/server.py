@@ -85,8 +85,10 @@ class Coordinator:
                 return Told(used)
             case Settle():
                 held.pop(call.token, None)
-                self._meters.settle_now(Taken(charges(call.charges), call.at), call.used, now=call.now)
-                return Told(await self._used([one for one, _ in call.charges], call.now))
+                settled = charges(call.charges)
+                self._meters.settle_now(Taken(settled, call.at), call.used, now=call.now)
+                spent = [self._meters.spent(one.meter) for one in settled]
+                return Told([*await self._used([one for one, _ in call.charges], call.now), *spent])
             case Stand():
                 return Told(await self._used(call.meters, call.now))
             case Mark():

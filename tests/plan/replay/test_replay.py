@@ -133,6 +133,32 @@ def test_costs_follow_the_spec_and_the_size_of_the_prompt(tmp_path: Path) -> Non
     assert [(flow.effect, flow.share, flow.cost.requests) for flow in result.flows] == [("retargeted", "0.25", 2)]
 
 
+def test_what_came_from_a_cache_counts_as_requests_and_costs_nothing(tmp_path: Path) -> None:
+    """The log has the tokens of the answer that was given again; they were spent once. They still tell where the
+    request goes."""
+    usage = {"input_tokens": 40_000, "output_tokens": 1000, "cache_read_tokens": 0, "cache_write_tokens": 0}
+    new = table({"name": "claude", "to": [{"channel": "anthropic", "model": "claude-haiku-4-5"}]})
+    first = line(OLD, claude(40_000), cache="miss", **usage)
+    others = [line(OLD, claude(40_000), cache=how, **usage) for how in ("hit", "hit", "joined")]
+    plain = replayed(tmp_path, first, new=new)
+    result = replayed(tmp_path, first, *others, new=new)
+    assert (result.requests, result.moved, result.given, result.unmeasured) == (4, 4, 3, 0)
+    assert (result.cost.before, result.cost.after) == (plain.cost.before, plain.cost.after)
+    assert (plain.cost.requests, result.cost.requests) == (1, 4)
+    assert plain.cost.before > plain.cost.after > 0
+    (flow,) = result.flows
+    assert (flow.requests, flow.input_tokens, flow.output_tokens) == (4, 40_000, 1000)
+    assert json.loads(render_json(result))["from_cache"] == 3
+    said = "3 requests that had an answer of the cache, or another's, and cost nothing"
+    assert said in render_text(result)
+    assert f"- From cache: {said}" in render_markdown(result)
+    alone = replayed(tmp_path, *others, new=new)
+    assert (alone.cost.requests, alone.cost.before, alone.cost.after) == (3, Decimal(0), Decimal(0))
+    assert "$0" in render_text(alone)
+    bypass = replayed(tmp_path, line(OLD, claude(40_000), cache="bypass", **usage), new=new)
+    assert (bypass.given, bypass.cost) == (0, plain.cost)
+
+
 def test_a_price_that_is_not_known_is_said_and_never_zero(tmp_path: Path) -> None:
     new = table({"name": "all", "to": [{"channel": "lab", "model": "qwen"}]})
     result = replayed(tmp_path, line(OLD, claude(10)), line(OLD, claude(70_000)), new=new)

@@ -1,12 +1,12 @@
 -- Put what was really used in place of estimates. KEYS: a key for each charge. ARGV: the time or '' for the server's, the
 -- token of what was held, then for each charge: kind, capacity, span, amount, what it really was, and what is known to
--- have been used at least, before the charge, or ''. Returns what is used of each now.
+-- have been used at least, before the charge, or ''. Returns what is used of each now, and then what is spent of each.
 local fixed, now = ARGV[1] ~= '', tonumber(ARGV[1])
 if not fixed then
   local t = redis.call('TIME')
   now = tonumber(t[1]) + tonumber(t[2]) / 1000000
 end
-local token, used = ARGV[2], {}
+local token, used, spent = ARGV[2], {}, {}
 
 local function exact(number)
   return string.format('%.17g', number)
@@ -21,8 +21,9 @@ for place, key in ipairs(KEYS) do
       redis.call('ZREM', key, token .. ':' .. place .. ':' .. one)
     end
     used[place] = redis.call('ZCOUNT', key, '(' .. exact(now), '+inf')
+    spent[place] = 0
   else
-    local kept = redis.call('HMGET', key, 'used', 'at', 'each', 'ends')
+    local kept = redis.call('HMGET', key, 'used', 'at', 'each', 'ends', 'spent')
     local level = tonumber(kept[1] or 0)
     local at, each = tonumber(kept[2] or now), tonumber(kept[3] or 0)
     local ends = kept[4] and tonumber(kept[4]) or (kind == 'S' and span or nil)
@@ -32,13 +33,22 @@ for place, key in ipairs(KEYS) do
       level = math.max(0, level - (now - at) / each)
       at = now
     end
+    -- Where an older version has kept it, all that is used but for this charge counts as spent.
+    local settled = kept[1] and tonumber(kept[5] or math.max(0, level - amount)) or 0
     local raised = least and least > level
     if raised then
       level = least
+      settled = math.max(settled, least)
     end
-    if raised or (actual ~= amount and (kept[1] or actual > amount)) then
+    if kind == 'S' and (kept[1] or actual > amount) then
+      settled = settled + actual
+    end
+    if raised or ((actual ~= amount or kind == 'S') and (kept[1] or actual > amount)) then
       level = math.max(0, level + actual - amount)
       redis.call('HSET', key, 'used', exact(level), 'at', exact(at), 'each', exact(each))
+      if kind == 'S' then
+        redis.call('HSET', key, 'spent', exact(settled))
+      end
       if ends then
         redis.call('HSET', key, 'ends', exact(ends))
       end
@@ -51,6 +61,10 @@ for place, key in ipairs(KEYS) do
       end
     end
     used[place] = math.floor(level)
+    spent[place] = kind == 'S' and math.floor(settled) or 0
   end
+end
+for _, much in ipairs(spent) do
+  used[#used + 1] = much
 end
 return used

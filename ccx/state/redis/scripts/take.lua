@@ -96,6 +96,9 @@ for place, key in ipairs(KEYS) do
       level.used = level.used + amount
     end
     redis.call('HSET', key, 'used', exact(level.used), 'at', exact(level.at), 'each', exact(level.each))
+    if kind == 'S' and not level.known then
+      redis.call('HSET', key, 'spent', 0)
+    end
     if level.ends then
       redis.call('HSET', key, 'ends', exact(level.ends))
     end
