@@ -125,7 +125,12 @@ def describe_channel(gateway: Gateway, channel: Channel, orders: Orders) -> dict
 def _override(override: Override | None, orders: Orders) -> dict[str, Any] | None:
     if override is None:
         return None
-    return {"order": override.order, "until": when(orders.unix(override.until)), "reason": override.reason}
+    return {
+        "order": override.order,
+        "until": when(orders.unix(override.until)),
+        "reason": override.reason,
+        "source": override.source,
+    }
 
 
 def _queue(gateway: Gateway, channel: Channel) -> dict[str, Any] | None:

@@ -14,11 +14,14 @@ from ccx.protocols.endpoints import Endpoint, resolve
 from ccx.protocols.facts import has_images, has_tools, server_tools, thinking_enabled
 from ccx.protocols.names import CHAT_PROTOCOLS, Protocol
 from ccx.routing.conditions import BodyField, TokensIn, leaves
-from ccx.routing.decide import Decider
+from ccx.routing.decide import Decider, Decision
 from ccx.routing.facts import NOTHING, Facts
+from ccx.routing.promotion import holds, promoted_first
 from ccx.routing.sticky import by_highest, takes_part
-from ccx.routing.table import Client, RoutingTable
-from ccx.spec.scalars import parse_count
+from ccx.routing.table import Client, Promotion, RoutingTable
+from ccx.routing.trace import Trace
+from ccx.spec.locations import Place
+from ccx.spec.scalars import parse_count, parse_moment
 from ccx.tokens.counter import TokenCounter
 
 _PATHS = {
@@ -137,6 +140,30 @@ def by_session(decider: Decider, facts: Facts, highest: int | None) -> tuple[Fac
         return facts, (f"{own} tokens decide: {why}",)
     said = f"the highest count of its session in {duration(sticky)}, {highest:,} tokens, decides instead of {own}"
     return replace(facts, input_tokens=highest), (said,)
+
+
+def unix_time(at: str | None, *, now: float) -> int:
+    """The time that `--at` says, in milliseconds. Raises UsageError."""
+    if at is None:
+        return int(now * 1000)
+    try:
+        return parse_moment(at)
+    except ValueError as error:
+        raise UsageError(f"--at: {error}") from None
+
+
+def at_time(trace: Trace[Place], at: int) -> tuple[Trace[Place], tuple[tuple[str, Promotion], ...]]:
+    """The trace with its targets in the order of that time, and those of them that are promoted then."""
+    decision = trace.decision
+    if not isinstance(decision, Decision):
+        return trace, ()
+    channels = {choice.channel.name: choice.channel for step in decision.steps for choice in step.choices}
+    periods = {name: channel.promote for name, channel in channels.items() if channel.promote is not None}
+    promoted = {name: period for name, period in periods.items() if holds(period, at)}
+    if not promoted:
+        return trace, ()
+    steps = promoted_first(decision.steps, promoted)
+    return replace(trace, decision=replace(decision, steps=steps)), tuple(promoted.items())
 
 
 def _endpoint(decider: Decider, path: str | None, protocol: Protocol | None, *, model: str | None) -> Endpoint:

@@ -34,7 +34,8 @@ def channels(
     """Show how a gateway's channels fare, or drain, promote and resume one.
 
     A drained channel is asked by no new request; a promoted one is asked before all others of a route. An order ends by
-    itself and never changes the spec: `ccx drift` and `ccx plan --against` tell of it as long as it holds.
+    itself, outranks what the spec promotes for a time, and never changes the spec: `ccx drift` and `ccx plan
+    --against` tell of it as long as it holds.
     """
     remote = Remote(url, key=admin_key(admin_key_env, os.environ), timeout=seconds(timeout, "--timeout"))
     if order is not None:
@@ -57,6 +58,7 @@ def _lines(name: str, channel: dict[str, Any]) -> list[str]:
     said = ""
     if override is not None:
         why = f" ({override['reason']})" if override["reason"] else ""
+        why += " by the spec" if override.get("source") == "spec" else ""
         said = f"  {override['order']} until {override['until']}{why}"
     lines = [f"{name}  {channel['in_flight']} in flight{'' if channel['enabled'] else '  disabled'}{said}"]
     for target in channel["targets"]:

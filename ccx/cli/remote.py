@@ -283,10 +283,10 @@ class Remote:
 
 
 def _orders(channels: Mapping[str, Any]) -> Iterator[str]:
-    """The orders in a status, in words."""
+    """The orders in a status, in words; what the spec itself declares is none."""
     for name, channel in channels.items():
         order = channel.get("override")
-        if order is not None:
+        if order is not None and order.get("source") != "spec":
             why = f" ({_text(order['reason'])})" if order.get("reason") else ""
             yield visible(f"{_text(name)}: {_text(order['order'])} until {_text(order['until'])}{why}")
 

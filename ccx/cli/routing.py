@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 import sys
+import time
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from ccx.cli.asked import by_session, given, read_request, remembered
+from ccx.cli.asked import at_time, by_session, given, read_request, remembered, unix_time
 from ccx.cli.explained import ASCII, UNICODE, as_data, as_text
 from ccx.cli.from_log import Logged, read_line
 from ccx.errors import Exit, UsageError
@@ -19,6 +20,7 @@ from ccx.protocols.names import Protocol
 from ccx.routing.canonical import table_json
 from ccx.routing.compile import Compiled, compile_spec
 from ccx.routing.decide import Decider
+from ccx.routing.promotion import moment
 from ccx.routing.trace import explain as traced
 from ccx.spec.diagnostics import has_errors
 from ccx.spec.render.text import render_findings
@@ -87,6 +89,9 @@ def explain(
         typer.Option(
             metavar="LOG[:N]", help="A line of a request log: the file, its line, the text itself; - for stdin."
         ),
+    ] = None,
+    at: Annotated[
+        str | None, typer.Option(metavar="TIME", help="When, for channels promoted for a time. Default: now.")
     ] = None,
     output: Annotated[Literal["text", "json"], typer.Option(help="Form of the output.")] = "text",
 ) -> None:
@@ -162,18 +167,22 @@ def explain(
     judged, notes = by_session(decider, facts, highest)
     if logged is not None and highest is None:
         notes = ()  # the line would say it
-    trace = traced(decider, judged, sources=compiled.sources)
+    trace, promoted = at_time(traced(decider, judged, sources=compiled.sources), unix_time(at, now=time.time()))
+    goes_first = [f"channel {name} goes first until {moment(period.until)} (promote)" for name, period in promoted]
     if output == "json":
         data = as_data(trace, digest=compiled.digest)
         data["sticky_tokens"] = judged.input_tokens if judged is not facts else None
-        data["notes"] = [*notes]
+        data["promoted"] = [{"channel": name, "until": moment(period.until)} for name, period in promoted]
+        data["notes"] = [*notes, *goes_first]
         if logged is not None:
             data["logged"] = {"digest": logged.digest, "route": logged.route, "notes": list(logged.notes)}
         typer.echo(json.dumps(data, indent=2, ensure_ascii=False))
         return
     encoding = sys.stdout.encoding or "ascii"
     signs = UNICODE if encoding.lower().replace("-", "").startswith("utf") else ASCII
-    text = "\n".join([as_text(trace, digest=compiled.digest, signs=signs), *(f"note: {note}" for note in notes)])
+    text = "\n".join(
+        [as_text(trace, digest=compiled.digest, signs=signs), *(f"note: {note}" for note in (*notes, *goes_first))]
+    )
     if logged is not None:
         text = "\n".join([text, *_then(logged, compiled.digest)])
     typer.echo(text.encode(encoding, "backslashreplace").decode(encoding))

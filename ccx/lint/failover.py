@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import combinations
 from typing import Final
 
 from ccx.lint.edit import replaced, without
 from ccx.lint.rule import Rule
 from ccx.lint.subject import RouteView, Subject, TargetView
+from ccx.routing.promotion import overlap
 from ccx.routing.table import Channel
 from ccx.spec.diagnostics import Fix, Path
 from ccx.spec.finding import Finding
@@ -175,6 +177,27 @@ def breakers(subject: Subject) -> Iterator[Finding]:
             yield Finding(written[0], "CCX316", message, help="raise `max_open`, or lower `open`")
 
 
+def promoted_together(subject: Subject) -> Iterator[Finding]:
+    told: set[frozenset[str]] = set()
+    for route in subject.routes:
+        for one, other in combinations(route.live, 2):
+            first, second = one.channel, other.channel
+            pair = frozenset({first.name, second.name})
+            if one.step != other.step or len(pair) < 2 or pair in told:
+                continue
+            if first.promote is None or second.promote is None or not overlap(first.promote, second.promote):
+                continue
+            told.add(pair)
+            yield Finding(
+                ("channels", first.name, "promote"),
+                "CCX317",
+                f"`{first.name}` and `{second.name}` of one step of route `{route.written.name}` are promoted at once",
+                help="between the two nothing changes: they share that time's requests as they do now",
+                at_key=True,
+                also=((("channels", second.name, "promote"), "and here"),),
+            )
+
+
 FAILOVER: Final[tuple[Rule, ...]] = (
     Rule(("CCX302",), single_targets),
     Rule(("CCX303",), same_domains),
@@ -185,4 +208,5 @@ FAILOVER: Final[tuple[Rule, ...]] = (
     Rule(("CCX312",), no_failures),
     Rule(("CCX315",), long_timeouts),
     Rule(("CCX316",), breakers),
+    Rule(("CCX317",), promoted_together),
 )

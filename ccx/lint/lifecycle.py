@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Final
 
 from ccx.catalog.models import Model, lookup
@@ -12,6 +12,7 @@ from ccx.lint.conditions import whens
 from ccx.lint.rule import Rule
 from ccx.lint.subject import Subject
 from ccx.routing.globs import Globs, glob_matches, most_specific
+from ccx.routing.promotion import moment
 from ccx.routing.table import Channel
 from ccx.spec.diagnostics import Fix, Path, TextEdit
 from ccx.spec.finding import Finding
@@ -96,6 +97,16 @@ def ending_models(subject: Subject) -> Iterator[Finding]:
             when = f"on {row.retires}" if row.retires is not None else "on a day not yet named"
             message = f"`{name}` ends {when}"
             yield Finding(path, "CCX511", message, help=f"plan for another model; {source}")
+
+
+def past_promotions(subject: Subject) -> Iterator[Finding]:
+    midnight = datetime.combine(subject.today, time(), UTC)
+    for name, channel in subject.channels.items():
+        if channel.promote is not None and channel.promote.until <= midnight.timestamp() * 1000:
+            message = f"the promotion of channel `{name}` ended at {moment(channel.promote.until)}"
+            yield Finding(
+                ("channels", name, "promote", "until"), "CCX512", message, help="remove it, or write a new time"
+            )
 
 
 def _asked_for(subject: Subject) -> Iterator[tuple[Path, str, str]]:
@@ -187,4 +198,5 @@ LIFECYCLE: Final[tuple[Rule, ...]] = (
     Rule(("CCX506", "CCX507"), expiring_clients),
     Rule(("CCX508", "CCX511"), ending_models),
     Rule(("CCX509",), unknown_tags),
+    Rule(("CCX512",), past_promotions),
 )

@@ -27,7 +27,7 @@ from ccx.spec.rules import RULES
 from ccx.spec.validate import Loaded
 from ccx.spec.view import entries, text, under
 
-BY_SURROUNDINGS = frozenset({"CCX407", "CCX408", "CCX506", "CCX507", "CCX508", "CCX511"})
+BY_SURROUNDINGS = frozenset({"CCX407", "CCX408", "CCX506", "CCX507", "CCX508", "CCX511", "CCX512"})
 """Found on one machine or day and not on another: a comment for them is never called unused."""
 
 

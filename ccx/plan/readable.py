@@ -32,6 +32,7 @@ from ccx.routing.conditions import (
     TagMatches,
     TokensIn,
 )
+from ccx.routing.promotion import moment
 from ccx.spec.inline import looks_secret
 
 Path = tuple[str | int, ...]
@@ -208,6 +209,7 @@ def channel_fields(channel: table.Channel) -> Fields:
         **_some(("tls", "ca"), channel.ca or ""),
         ("http2",): _yes(channel.http2),
         **{("tags", name): value for name, value in channel.tags},
+        **_some(("promote",), promotion(channel.promote) if channel.promote is not None else ""),
         **_some(("prefix",), channel.prefix or ""),
         ("enabled",): _yes(channel.enabled),
     }
@@ -233,6 +235,12 @@ def _each(values: Mapping[str, str]) -> str:
     if len(set(values.values())) == 1:
         return next(iter(values.values()))
     return ", ".join(f"{name} {value}" for name, value in sorted(values.items()))
+
+
+def promotion(period: table.Promotion) -> str:
+    """When a channel goes before the order of its routes."""
+    start = f"from {moment(period.start)} " if period.start is not None else ""
+    return f"goes first {start}until {moment(period.until)}"
 
 
 def _key(key: table.Key) -> str:

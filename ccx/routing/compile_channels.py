@@ -74,6 +74,7 @@ def compile_channel(
         cooldown=_cooldown(channel.cooldown, defaults.cooldown),
         probe=_probe(channel.probe, defaults.probe, report=report),
         queue=_queue(channel.queue, defaults.queue),
+        promote=_promotion(channel.promote, report=report),
     )
 
 
@@ -268,6 +269,15 @@ def _queue(own: spec.Queue | str | None, inherited: spec.Queue | str | None) -> 
     given = {field: getattr(layer, field) for layer in layers for field in layer.model_fields_set}
     merged = spec.Queue().model_copy(update=given)
     return table.Queue(merged.size, merged.wait)
+
+
+def _promotion(declared: spec.Promotion | None, *, report: Report) -> table.Promotion | None:
+    if declared is None:
+        return None
+    if declared.from_ is not None and declared.until <= declared.from_:
+        report("CCX141", "the promotion ends before it begins", ("promote", "until"), help="`until` is after `from`")
+        return None
+    return table.Promotion(declared.until, declared.from_)
 
 
 def _headers(own: spec.HeaderEdits, inherited: spec.HeaderEdits) -> tuple[tuple[str, ...], table.Pairs]:

@@ -151,6 +151,14 @@ class Queue:
 
 
 @dataclass(frozen=True, slots=True)
+class Promotion:
+    """When a channel goes first, as unix time in milliseconds: `start` None is since ever."""
+
+    until: int
+    start: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Channel:
     """One upstream. `breaker` None is off.
 
@@ -179,6 +187,7 @@ class Channel:
     cooldown: Cooldown = Cooldown()
     probe: Probe | None = None
     queue: Queue | None = None
+    promote: Promotion | None = None
 
     def surface(self, protocol: Protocol) -> Surface | None:
         """Where the channel speaks this protocol, if it does."""

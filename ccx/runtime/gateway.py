@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -52,7 +53,7 @@ class Gateway:
         self.state = MemoryState()
         self.meters: Meters = MemoryMeters()
         self.marks: Marks = MemoryMarks()
-        self.health = Health()
+        self.health = Health(unix=_unix)
         self.health.configure(cares(live.table))
         self.caching = Caching()
         self.caching.configure(live.table)
@@ -144,3 +145,8 @@ class Gateway:
         for engine in {id(up.engine): up.engine for live in self.lives for up in live.upstreams.values()}.values():
             await engine.aclose()
         await asyncio.gather(*self._closing, return_exceptions=True)
+
+
+def _unix(now: float) -> float:
+    """The unix time of a moment of the loop's clock, by what the time is now: it may have been set meanwhile."""
+    return time.time() + now - asyncio.get_running_loop().time()

@@ -61,7 +61,7 @@ class Orders:
         if self._file is None:
             return
         found = await asyncio.to_thread(_read, self._file)
-        for channel in (*found, *self._health.overrides(asyncio.get_running_loop().time())):
+        for channel in (*found, *self._health.orders(asyncio.get_running_loop().time())):
             if self._health.knows(channel):
                 self._obey(channel, found.get(channel))
 

@@ -2,8 +2,8 @@
 
 Law: what an operator has drained is never asked. What is known to be in trouble is passed over while anything else is
 left; when nothing is, the targets in trouble are asked all the same, the one whose trouble ends first before the
-others, for a breaker is a guess and the last target's guess must not be the end of a request. What an operator has
-promoted goes first. Whether and how often is not decided here: that is the schedule's.
+others, for a breaker is a guess and the last target's guess must not be the end of a request. What an operator or
+the spec has promoted goes first. Whether and how often is not decided here: that is the schedule's.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from ccx.protocols.body import Body
 from ccx.protocols.session import prompt_prefix
 from ccx.routing import table
 from ccx.routing.decide import Choice, Step
+from ccx.routing.promotion import promoted_first
 from ccx.routing.select import order, pick_key
 from ccx.routing.table import Affinity, Breaker, RoutingTable
 from ccx.runtime.sticky import scoped, session_key
 from ccx.runtime.understand import Request
 from ccx.state import breaker
-from ccx.state.health import Care, Cause, Cooldown, Health, TargetId
+from ccx.state.health import Care, Cause, Cooldown, Health, Period, TargetId
 from ccx.state.memory import MemoryState
 from ccx.telemetry.exchange import OK
 from ccx.upstream.outcome import REMEDIES
@@ -63,8 +64,7 @@ class Selector:
         promoted = {name for name, said in orders.items() if said is not None and said.order == "promote"}
         steps = _without(steps, lambda choice: choice.channel.name in drained)
         if promoted:
-            first = _without(steps, lambda choice: choice.channel.name not in promoted)
-            steps = (*first, *_without(steps, lambda choice: choice.channel.name in promoted))
+            steps = promoted_first(steps, promoted)
         usable = tuple(kept for step in steps if (kept := self._kept(step, now)).choices)
         if usable:
             return usable
@@ -212,7 +212,10 @@ def verdict_of(outcome: str) -> tuple[breaker.Verdict, Cause | None]:
 
 def cares(live: RoutingTable) -> dict[str, Care]:
     """What a table declares on health, by channel."""
-    return {channel.name: Care(_settings(channel.breaker), _cooldown(channel.cooldown)) for channel in live.channels}
+    return {
+        channel.name: Care(_settings(channel.breaker), _cooldown(channel.cooldown), _period(channel.promote))
+        for channel in live.channels
+    }
 
 
 def budgeted(live: RoutingTable) -> frozenset[str]:
@@ -240,6 +243,12 @@ def _settings(declared: Breaker | None) -> breaker.Settings | None:
         max_open=declared.max_open / 1000,
         probes=declared.probes,
     )
+
+
+def _period(declared: table.Promotion | None) -> Period | None:
+    if declared is None:
+        return None
+    return Period(declared.until / 1000, declared.start / 1000 if declared.start is not None else None)
 
 
 def _cooldown(declared: table.Cooldown) -> Cooldown:

@@ -9,7 +9,7 @@ from pydantic.json_schema import JsonSchemaValue
 
 from ccx.spec.conditions import Glob, HeaderName, ProtocolName
 from ccx.spec.node import Listed, Name, Node, Off, OffOrFalse, SecretSource, Short
-from ccx.spec.scalars import Count, Duration, Rate, Share
+from ccx.spec.scalars import Count, Duration, Moment, Rate, Share
 
 Weight = Annotated[int, Field(ge=0, le=1_000_000)]
 URL_PATTERN: Final = r"^(https?://[^\s@]+|demo:)$"
@@ -174,6 +174,16 @@ class ChannelSettings(Node):
     """Free labels such as region: eu."""
 
 
+class Promotion(Node):
+    """A time in which a channel goes first wherever it is a target, before all steps of a route, as if an operator had
+    promoted it. It begins and ends by itself; an operator's order for the channel outranks it."""
+
+    from_: Annotated[Moment | None, Field(alias="from")] = None
+    """When it begins: 2026-12-01T00:00Z. Default: at once."""
+    until: Moment
+    """When it ends."""
+
+
 class Channel(ChannelSettings):
     """One upstream."""
 
@@ -189,6 +199,8 @@ class Channel(ChannelSettings):
     """The pool of keys: a reference, a list of them, or `none`."""
     models: dict[Glob, str | None] | Annotated[tuple[Glob, ...], Field(min_length=1)] | None = None
     """Models it may be asked for; a value renames the model upstream, null keeps the name. Default: any."""
+    promote: Promotion | None = None
+    """A time in which it goes first wherever it is a target."""
     prefix: Name | None = None
     """Serve this channel alone under `/{prefix}/v1/...`."""
     enabled: bool = True

@@ -7,6 +7,7 @@ decimal. A parser's ValueError names the value and shows what is legal; the call
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
 from typing import Annotated, Final
@@ -25,6 +26,10 @@ RATE_PATTERN: Final = r"^\d+(\.\d+)?[kM]?/(s|min|h|day)$"
 SHARE_PATTERN: Final = r"^\d+(\.\d+)?%$"
 RANGE_PATTERN: Final = r"^\s*((>=|<=|>|<)\s*\d+(\.\d+)?[kM]?|\d+(\.\d+)?[kM]?\s*\.\.\s*\d+(\.\d+)?[kM]?)\s*$"
 MONEY_PATTERN: Final = r"^\d+(\.\d+)?$"
+MOMENT_PATTERN: Final = r"^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d(:\d\d(\.\d{1,3})?)?([Zz]|[+-]\d\d:\d\d)$"
+
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class EmptyRange(ValueError):
@@ -121,6 +126,19 @@ def parse_range(value: object) -> tuple[int, int | None]:
             return 0, bound
 
 
+def parse_moment(value: object) -> int:
+    """`2026-12-01T00:00Z` or `2026-12-01T08:00:00+08:00` to unix time in whole milliseconds: RFC 3339, where seconds
+    may be left out. The offset may not: a time of day without one is another moment on another machine."""
+    legal = "write a time with its offset, like 2026-12-01T00:00Z or 2026-12-01T08:00+08:00"
+    if not isinstance(value, str) or re.match(MOMENT_PATTERN, value.strip()) is None:
+        raise ValueError(f"{value!r} is not a time; {legal}")
+    try:
+        found = datetime.fromisoformat(value.strip().upper())
+    except ValueError as error:
+        raise ValueError(f"{value!r} is not a time: {error}; {legal}") from None
+    return round((found - _EPOCH).total_seconds() * 1000)
+
+
 def _string(pattern: str, description: str, *examples: str, number: bool = False) -> WithJsonSchema:
     text: dict[str, object] = {"type": "string", "pattern": pattern}
     schema: dict[str, object] = {"anyOf": [{"type": "number", "minimum": 0}, text]} if number else text
@@ -146,6 +164,11 @@ Rate = Annotated[
     tuple[int, int],
     BeforeValidator(parse_rate),
     _string(RATE_PATTERN, "A rate: 600/min, 2M/h, 5/s, 1k/day.", "600/min"),
+]
+Moment = Annotated[
+    int,
+    BeforeValidator(parse_moment),
+    _string(MOMENT_PATTERN, "A time with its offset (RFC 3339, seconds may be left out).", "2026-12-01T00:00Z"),
 ]
 Share = Annotated[
     Fraction,

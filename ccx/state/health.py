@@ -6,7 +6,8 @@ A target here is a channel in one protocol with one key; a channel without keys 
 - A key cools down when the provider refuses it (a rate limit, a bill, a wrong key): for as long as the provider asked,
   else as declared, doubling while it goes on, and never longer than `longest`. An answer ends it.
 - A client's mistake and a client's leaving change nothing.
-- `well` is the hot path's question: one look-up, True for every channel that nothing is known against.
+- `well` is the hot path's question: one look-up, True for every channel that nothing is known against, nor declared
+  for a time that is not over.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from ccx.state.breaker import Breaker, Settings, State, Ticket, Verdict
 
 Cause = Literal["rate_limit", "auth", "quota"]
 Order = Literal["drain", "promote"]
+Source = Literal["operator", "spec"]
 
 DOUBLINGS: Final = 10
 
@@ -44,11 +46,20 @@ class Cooldown:
 
 
 @dataclass(frozen=True, slots=True)
+class Period:
+    """When a channel is promoted, as unix time; `start` None is since ever."""
+
+    until: float
+    start: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Care:
     """What is declared for a channel. `breaker` None is off."""
 
     breaker: Settings | None = field(default_factory=Settings)
     cooldown: Cooldown = Cooldown()
+    promote: Period | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +73,12 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """An operator's word on a channel, until it expires."""
+    """An operator's word on a channel, or the spec's, until it expires."""
 
     order: Order
     until: float
     reason: str = ""
+    source: Source = "operator"
 
 
 class Held(NamedTuple):
@@ -94,9 +106,12 @@ class Report:
 
 
 class Health:
-    """The health of every target that has been used."""
+    """The health of every target that has been used. `unix` gives the unix time of a moment of the clock, for what is
+    declared by date."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, unix: Callable[[float], float] = lambda now: now) -> None:
+        self._unix = unix
+        self._periods: dict[str, Period] = {}
         self._care: Mapping[str, Care] = {}
         self._breakers: dict[TargetId, Breaker] = {}
         self._cooling: dict[tuple[str, str | None], _Cooling] = {}
@@ -126,6 +141,7 @@ class Health:
                 del self._breakers[target]
             else:
                 self._breakers[target].settings = settings
+        self._periods = {name: said.promote for name, said in care.items() if said.promote is not None}
         self._ill = {name for name in self._care if self._known_against(name)}
 
     def well(self, channel: str) -> bool:
@@ -145,13 +161,18 @@ class Health:
         return Trouble("open", until) if now < until else Trouble("probing", now)
 
     def override(self, channel: str, now: float) -> Override | None:
-        """What an operator has ordered for a channel, if that still holds."""
+        """What an operator has ordered for a channel, if that still holds; else what the spec says for this time."""
         order = self._overrides.get(channel)
-        return order if order is not None and now < order.until else None
+        return order if order is not None and now < order.until else self._declared(channel, now)
 
-    def overrides(self, now: float) -> Mapping[str, Override]:
+    def orders(self, now: float) -> Mapping[str, Override]:
         """All that operators have ordered and that still holds, by channel."""
         return {channel: order for channel, order in sorted(self._overrides.items()) if now < order.until}
+
+    def overrides(self, now: float) -> Mapping[str, Override]:
+        """All that holds, by channel: orders, and what the spec says for this time where there are none."""
+        names = sorted(self._overrides.keys() | self._periods.keys())
+        return {name: found for name in names if (found := self.override(name, now)) is not None}
 
     def ramp(self, target: TargetId, now: float) -> float:
         """The share of its usual load that a target should have, below 1 after it has come back."""
@@ -304,14 +325,27 @@ class Health:
         order = self._overrides.get(channel)
         if order is not None and now >= order.until:
             del self._overrides[channel]
+        period = self._periods.get(channel)
+        if period is not None and self._unix(now) >= period.until:
+            del self._periods[channel]
         if self._known_against(channel):
             self._ill.add(channel)
         else:
             self._ill.discard(channel)
 
+    def _declared(self, channel: str, now: float) -> Override | None:
+        period = self._periods.get(channel)
+        if period is None:
+            return None
+        unix = self._unix(now)
+        if unix >= period.until or (period.start is not None and unix < period.start):
+            return None
+        return Override("promote", now + period.until - unix, source="spec")
+
     def _known_against(self, channel: str) -> bool:
         return (
             channel in self._overrides
+            or channel in self._periods
             or any(place[0] == channel for place in self._cooling)
             or any(t.channel == channel and b.remembers for t, b in self._breakers.items())
         )

@@ -109,7 +109,7 @@ class Metrics:
         )
         self.channel_override = registry.gauge(
             "ccx_channel_override",
-            "1 while an operator's order for a channel holds: drain, promote.",
+            "1 while an order for a channel holds, an operator's or the spec's: drain, promote.",
             labels=("channel", "order"),
             closed=frozenset({"order"}),
             rule="max",

@@ -191,9 +191,10 @@ def _is_demo(channel: Channel) -> bool:
 
 
 def _without_network(channel: Channel) -> Channel:
-    """The channel with nothing that a real connection would need. Its limits stay: they are the route's promise."""
+    """The channel with nothing that a real connection would need, nor what hangs on the day. Its limits stay: they are
+    the route's promise."""
     surfaces = tuple(replace(surface, scheme="demo") for surface in channel.surfaces)
-    return replace(channel, surfaces=surfaces, proxy=None, ca=None, http2=False)
+    return replace(channel, surfaces=surfaces, proxy=None, ca=None, http2=False, promote=None)
 
 
 def _with_upstreams(live: Live, scripts: Scripts, log: list[Asked], *, demo: set[str]) -> Live:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -163,3 +165,60 @@ async def test_the_command_and_the_note(tmp_path: Path, capfd: pytest.CaptureFix
         assert (code, "there are first, second" in err) == (1, True)
         assert (await ccx("channels", gw.url, "drain", "first"))[0] == 64
         assert (await ccx("channels", gw.url, "close", "first"))[0] == 64
+
+
+def promoted(text: str, second: FaultUpstream, *, start: float, until: float) -> str:
+    """The spec with a promotion of its second channel that begins and ends so many seconds from now."""
+    now = time.time()
+    at = [datetime.fromtimestamp(now + s, UTC).isoformat(timespec="milliseconds") for s in (start, until)]
+    said = f'base_url: {second.url}, promote: {{from: "{at[0]}", until: "{at[1]}"}},'
+    assert text.count(f"base_url: {second.url},") == 1
+    return text.replace(f"base_url: {second.url},", said)
+
+
+async def test_a_declared_promotion_goes_first_and_shows_where_it_is_from(tmp_path: Path) -> None:
+    async with FaultUpstream([GOOD]) as first, FaultUpstream([GOOD]) as second:
+        plain = spec(first.url, second.url)
+        async with running(promoted(plain, second, start=-60, until=60), tmp_path) as gw:
+            assert channels(await ask(gw)) == "second:200"
+            status = (await gw.client.get("/status")).json()["channels"]
+            assert status["first"]["override"] is None
+            told = status["second"]["override"]
+            assert (told["order"], told["source"], told["reason"]) == ("promote", "spec", "")
+            assert abs(datetime.fromisoformat(told["until"]).timestamp() - time.time() - 60) < 5
+            assert (await order(gw, "second/drain", HOUR))[1]["override"]["source"] == "operator"
+            assert channels(await ask(gw)) == "first:200"
+            # Taking the order back leaves what the spec says.
+            assert (await order(gw, "second/resume"))[1]["override"]["source"] == "spec"
+            assert channels(await ask(gw)) == "second:200"
+            gw.rewrite(plain)
+            assert await gw.reconciler.reconcile("test") == "applied"
+            assert channels(await ask(gw)) == "first:200"
+
+
+async def test_a_promotion_ends_by_itself_and_nothing_comes_before_its_time(tmp_path: Path) -> None:
+    async with FaultUpstream([GOOD]) as first, FaultUpstream([GOOD]) as second:
+        plain = spec(first.url, second.url)
+        async with running(promoted(plain, second, start=60, until=120), tmp_path) as gw:
+            assert channels(await ask(gw)) == "first:200"
+            assert (await gw.client.get("/status")).json()["channels"]["second"]["override"] is None
+            gw.rewrite(promoted(plain, second, start=-1, until=0.5))
+            assert await gw.reconciler.reconcile("test") == "applied"
+            assert channels(await ask(gw)) == "second:200"
+            await asyncio.sleep(0.5)
+            assert channels(await ask(gw)) == "first:200"
+
+
+async def test_the_command_tells_a_declared_promotion_and_drift_does_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with (
+        FaultUpstream([GOOD]) as first,
+        FaultUpstream([GOOD]) as second,
+        running(promoted(spec(first.url, second.url), second, start=-60, until=60), tmp_path) as gw,
+    ):
+        assert await asyncio.to_thread(main, ["channels", gw.url]) == 0
+        (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("second")]
+        assert "promote until 20" in line
+        assert line.endswith("by the spec")
+        assert (await asyncio.to_thread(lambda: Remote(gw.url, key=None).serving())).orders == ()

@@ -334,3 +334,45 @@ def test_sticky_tokens_need_a_spec_that_remembers(spec: Path) -> None:
     assert isinstance(result.exception, UsageError)
     result = CliRunner().invoke(app, ["explain", str(spec), "--model", "m"])
     assert "note:" not in result.output
+
+
+PROMOTED = """\
+version: ccx/v1
+channels:
+  a: {provider: demo}
+  b: {provider: demo, promote: {from: 2026-12-01T00:00Z, until: 2026-12-15T00:00Z}}
+  c: {provider: demo}
+routes:
+  - {name: chores, when: {model: tiny}, to: [a, c]}
+  - {name: rest, to: [a, {balance: weighted, targets: [c, b]}]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("at", "model", "steps", "promoted"),
+    [
+        ("2026-11-30T23:59:59.999Z", "m", [["a"], ["c", "b"]], False),
+        ("2026-12-01T01:00+01:00", "m", [["b"], ["a"], ["c"]], True),
+        ("2026-12-14T23:59Z", "m", [["b"], ["a"], ["c"]], True),
+        ("2026-12-15T00:00Z", "m", [["a"], ["c", "b"]], False),
+        ("2026-12-02T00:00Z", "tiny", [["a"], ["c"]], False),
+    ],
+)
+def test_a_promotion_is_explained_for_its_time(
+    tmp_path: Path, at: str, model: str, steps: list[list[str]], promoted: bool
+) -> None:
+    path = tmp_path / "ccx.yaml"
+    path.write_text(PROMOTED)
+    arguments = ["explain", str(path), "--model", model, "--at", at]
+    found = json.loads(CliRunner().invoke(app, [*arguments, "--output", "json"]).stdout)
+    assert [[target["channel"] for target in step["targets"]] for step in found["steps"]] == steps
+    assert found["promoted"] == ([{"channel": "b", "until": "2026-12-15T00:00Z"}] if promoted else [])
+    said = "note: channel b goes first until 2026-12-15T00:00Z (promote)"
+    assert (said in CliRunner().invoke(app, arguments).stdout) is promoted
+
+
+@pytest.mark.parametrize("at", ["yesterday", "2026-12-01", "2026-12-01T00:00", "2026-13-01T00:00Z"])
+def test_a_time_needs_its_offset(spec: Path, at: str) -> None:
+    result = CliRunner().invoke(app, ["explain", str(spec), "--model", "m", "--at", at])
+    assert isinstance(result.exception, UsageError)
+    assert "--at" in str(result.exception)

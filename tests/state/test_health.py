@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ccx.state.breaker import Settings
-from ccx.state.health import Care, Cooldown, Health, Override, TargetId, Trouble
+from ccx.state.health import Care, Cooldown, Health, Override, Period, TargetId, Trouble
 
 A1 = TargetId("a", "messages", "k1")
 A2 = TargetId("a", "messages", "k2")
@@ -155,3 +155,52 @@ def test_reports_name_each_target_once() -> None:
     assert reports[A1].cooling == Trouble("cooling", 4.0, "rate_limit")
     assert reports[TargetId("b", "", None)].cooling is not None
     assert len(reports) == 2
+
+
+def test_a_declared_promotion_begins_and_ends_by_itself() -> None:
+    offset = 1_000_000.0
+    health = Health(unix=lambda now: now + offset)
+    declared = {"a": Period(offset + 20, offset + 10), "b": Period(offset + 5), "c": None}
+    health.configure({name: Care(promote=period) for name, period in declared.items()})
+    assert health.well("c")
+    assert not health.well("a")  # asked about each time, until it is over
+    assert [health.override("a", now) for now in (0.0, 9.9, 20.0)] == [None, None, None]
+    assert health.override("a", 10.0) == Override("promote", 20.0, source="spec")
+    assert list(health.overrides(0.0)) == ["b"]
+    assert health.orders(0.0) == {}
+    health.sweep(12.0)
+    assert health.well("b")
+    assert not health.well("a")
+    health.sweep(20.0)
+    assert health.well("a")
+
+
+def test_an_operators_order_outranks_a_declared_promotion() -> None:
+    health = Health()
+    health.configure({"a": Care(promote=Period(100.0))})
+    health.order("a", Override("drain", 50.0))
+    assert [(said.order, said.source) for said in health.overrides(10.0).values()] == [("drain", "operator")]
+    assert health.orders(10.0) == {"a": Override("drain", 50.0)}
+    assert health.override("a", 50.0) == Override("promote", 100.0, source="spec")
+    health.order("a", None)
+    assert health.override("a", 10.0) == Override("promote", 100.0, source="spec")
+    assert not health.well("a")
+
+
+def test_a_swap_takes_a_declared_promotion_along_or_away() -> None:
+    health = Health()
+    health.configure({"a": Care(promote=Period(100.0)), "b": Care()})
+    health.configure({"a": Care(), "b": Care(promote=Period(100.0))})
+    assert health.well("a")
+    assert list(health.overrides(0.0)) == ["b"]
+    health.configure({"a": Care()})
+    assert health.overrides(0.0) == {}
+
+
+def test_a_clock_that_is_set_moves_the_period() -> None:
+    ahead = [0.0]
+    health = Health(unix=lambda now: now + ahead[0])
+    health.configure({"a": Care(promote=Period(100.0, 50.0))})
+    assert health.override("a", 10.0) is None
+    ahead[0] = 45.0
+    assert health.override("a", 10.0) == Override("promote", 55.0, source="spec")

@@ -10,6 +10,23 @@ _KEY: Final = 'key: {sha256: "6d21164477a9c73e31be668f4b7a43ac4facb88e86af815d2e
 
 AGING: Final[tuple[RuleInfo, ...]] = (
     lint_rule(
+        "CCX512",
+        "promotion-past",
+        severity="warning",
+        summary="The time in which a channel is promoted is over.",
+        why="It does nothing any more, and who reads it may take it for the order that holds.",
+        bad="""
+        channels:
+          main: {provider: demo}
+          spare: {provider: demo, promote: {until: 2026-01-31T00:00Z}}
+        routes: [{name: default, to: [main, spare]}]
+        """,
+        good="""
+        channels: {main: {provider: demo}, spare: {provider: demo}}
+        routes: [{name: default, to: [main, spare]}]
+        """,
+    ),
+    lint_rule(
         "CCX502",
         "deprecated-field",
         severity="info",

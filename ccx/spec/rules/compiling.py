@@ -19,6 +19,15 @@ COMPILING: Final[tuple[RuleInfo, ...]] = (
         good="channels: {lab: {protocol: chat, base_url: http://127.0.0.1:8000/v1, keys: none}}",
     ),
     rule(
+        "CCX141",
+        "promotion-ends-first",
+        severity="error",
+        summary="The `until` of a promotion is not after its `from`.",
+        why="The channel would never be promoted; most often the two are swapped, or a year is wrong.",
+        bad="channels: {a: {provider: demo, promote: {from: 2030-12-15T00:00Z, until: 2030-12-01T00:00Z}}}",
+        good="channels: {a: {provider: demo, promote: {from: 2030-12-01T00:00Z, until: 2030-12-15T00:00Z}}}",
+    ),
+    rule(
         "CCX208",
         "target-protocol",
         severity="error",

@@ -141,4 +141,24 @@ FAILOVER: Final[tuple[RuleInfo, ...]] = (
         bad="channels: {main: {provider: demo, breaker: {open: 5m, max_open: 1m}}}",
         good="channels: {main: {provider: demo, breaker: {open: 30s, max_open: 10m}}}",
     ),
+    lint_rule(
+        "CCX317",
+        "promoted-together",
+        severity="info",
+        summary="Two channels that share a step of a route are promoted at the same time.",
+        why="""Both go first, and share the load as they did before. That may be meant, for other routes; if one of them
+        was to go before the other, one of the two periods is left over.""",
+        bad="""
+        channels:
+          a: {provider: demo, promote: {until: 2099-02-01T00:00Z}}
+          b: {provider: demo, promote: {until: 2099-03-01T00:00Z}}
+        routes: [{name: default, to: [{balance: weighted, targets: [a, b]}]}]
+        """,
+        good="""
+        channels:
+          a: {provider: demo, promote: {until: 2099-02-01T00:00Z}}
+          b: {provider: demo, promote: {from: 2099-02-01T00:00Z, until: 2099-03-01T00:00Z}}
+        routes: [{name: default, to: [{balance: weighted, targets: [a, b]}]}]
+        """,
+    ),
 )

@@ -155,7 +155,7 @@ class SharedHealth:
 
     def _orders_given(self, words: Mapping[Field, _Word], *, now: float, unix: float) -> None:
         """What was ordered here since the last round is told; what was not, is as the others say."""
-        here = dict(self._health.overrides(now))
+        here = dict(self._health.orders(now))
         told = {field[1]: word for field, word in words.items() if field[0] == "order"}
         for channel in here.keys() | self._orders.keys() | told.keys():
             mine, before, word = here.get(channel), self._orders.get(channel), told.get(channel)
