@@ -122,8 +122,9 @@ async def attempt(
     reply: Reply | None = None
     answer: Answer | None = None
     begun = asyncio.get_running_loop().time()
+    begin = call.timeouts.begin
     try:
-        reply = await upstream.engine.send(call)
+        reply = await (upstream.engine.send(call) if begin is None else _begun(upstream, call, begin))
         if 200 <= reply.status < 300:
             found = await _hold(reply, outgoing, begun=begun, first_byte=call.timeouts.first_byte)
         else:
@@ -137,6 +138,15 @@ async def attempt(
     finally:
         if answer is None and reply is not None:
             reply.abort()
+
+
+async def _begun(upstream: Upstream, call: Call, within: float) -> Reply:
+    """The reply, whose head is here within so many seconds. Raises UpstreamError."""
+    try:
+        async with asyncio.timeout(within):
+            return await upstream.engine.send(call)
+    except TimeoutError:
+        raise UpstreamTimeout(f"no answer within the {within:.3g} s left of the deadline", stage="first_byte") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,9 +77,13 @@ class Caching:
 
     def configure(self, table: RoutingTable, *others: RoutingTable) -> None:
         """A table comes into force, with others beside it: what none of them names any more is forgotten."""
-        routes = {route.name for one in (table, *others) for route in one.routes if route.cache is not None}
         self._room.size = table.server.cache_size
-        self.answers.configure(size=table.server.cache_size, routes=routes)
+        self.answers.configure(size=table.server.cache_size, routes=_cached(table, *others))
+        self.retain(table, *others)
+
+    def retain(self, *tables: RoutingTable) -> None:
+        """Forget the tallies of routes that none of these tables names."""
+        routes = _cached(*tables)
         self.tallies = {name: tally for name, tally in self.tallies.items() if name in routes}
 
     @property
@@ -171,6 +175,11 @@ class Caching:
         failure = flight.failure
         if failure is not None:
             raise _told(failure, own=True, begun=sender.started)
+
+
+def _cached(*tables: RoutingTable) -> set[str]:
+    """The routes with a cache."""
+    return {route.name for table in tables for route in table.routes if route.cache is not None}
 
 
 async def _joined(request: Request, flight: Flight, sender: Sender) -> None:

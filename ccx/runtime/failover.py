@@ -155,13 +155,14 @@ class _Attempts:
                 if isinstance(found, Runner):
                     return found
                 move = self._schedule.instead(other_key=found.other_key)
-            if not self._put_off:
-                return None
-            waited = await self._waited()
-            if waited is not None:
-                return waited
-            self._put_off.clear()
+            if self._put_off:
+                waited = await self._waited()
+                if waited is not None:
+                    return waited
+                self._put_off.clear()
             move = self._schedule.again(self._around.clock())
+            if move is None:
+                return None
 
     async def _waited(self) -> Runner | None:
         """The trial of the first target that was passed over at its limit and has room in its queue, when its turn
@@ -352,6 +353,8 @@ def _timeouts(upstream: Upstream, *, stream: bool, remaining: float) -> Timeouts
     timeouts = upstream.timeouts
     if not stream:
         return upstream.whole_timeouts
-    if timeouts.first_byte is not None and timeouts.first_byte <= remaining:
+    connect, first_byte = timeouts.connect, timeouts.first_byte
+    if connect is not None and first_byte is not None and connect + first_byte <= remaining:
         return timeouts
-    return replace(timeouts, first_byte=max(remaining, 0.001))
+    left = max(remaining, 0.001)
+    return replace(timeouts, first_byte=left if first_byte is None else min(first_byte, left), begin=left)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from ccx.routing.select import stable_ids
+from ccx.routing.table import RoutingTable
 from ccx.runtime.alerts import Alerts
 from ccx.runtime.budgets import Budgets
 from ccx.runtime.caching import Caching
@@ -122,18 +123,29 @@ class Gateway:
             canary.against(live.digest)
         lives = self.lives
         tables = [one.table for one in lives]
-        clients = {client.name for table in tables for client in table.clients}
-        self.state.retain(frozenset[str]().union(*map(stable_ids, tables)), clients)
+        self._retain(tables)
         self.health.configure({name: care for table in reversed(tables) for name, care in cares(table).items()})
         self.caching.configure(*tables)
         if all(table.sticky is None for table in tables) and isinstance(self.marks, MemoryMarks):
             self.marks.clear()
-        self.retries.retain(frozenset[str]().union(*map(budgeted, tables)))
         self.queueing.configure(*((one.table, one.metering) for one in lives))
         for engine in retired(before, lives):
             self._close(engine)
         if self.on_commit is not None:
             self.on_commit(lives)
+
+    def sweep(self, now: float) -> None:
+        """Forget what has ended, and what requests on tables before these have told since they came. Called now and
+        then with the loop's time; nothing depends on when."""
+        tables = [one.table for one in self.lives]
+        self.health.sweep(now)
+        self.caching.retain(*tables)
+        self._retain(tables)
+
+    def _retain(self, tables: list[RoutingTable]) -> None:
+        clients = {client.name for table in tables for client in table.clients}
+        self.state.retain(frozenset[str]().union(*map(stable_ids, tables)), clients)
+        self.retries.retain(frozenset[str]().union(*map(budgeted, tables)))
 
     def _close(self, engine: Engine) -> None:
         task = asyncio.get_running_loop().create_task(engine.aclose())

@@ -38,7 +38,7 @@ INTERNAL: Final = "internal"
 
 
 class Prober:
-    """Probes the channels of whatever table is live, and lets health forget what has ended. `run` is its life."""
+    """Probes the channels of whatever table is live, and lets the gateway forget what has ended. `run` is its life."""
 
     def __init__(self, gateway: Gateway, *, note: Noted, rng: Callable[[], float] = random.random) -> None:
         self._gateway = gateway
@@ -58,7 +58,7 @@ class Prober:
                     group.create_task(self._probed(channel, probe))
                 if clock() - self._swept >= SWEEP:
                     self._swept = clock()
-                    self._gateway.health.sweep(clock())
+                    self._gateway.sweep(clock())
                 next_due = min(self._due.values(), default=clock() + LOOK)
                 await asyncio.sleep(max(0.001, min(LOOK, next_due - clock())))
 

@@ -124,7 +124,7 @@ class Schedule:
         return fresh if fresh is not None or untried else self._retry(now)
 
     def again(self, now: float) -> Move | None:
-        """What is left when nothing came of waiting: to ask a target again that failed in a passing way."""
+        """What is left when nothing untried can serve: to ask a target again that failed in a passing way."""
         return self._retry(now) if self.may_wait(now) else None
 
     def may_wait(self, now: float) -> bool:

@@ -33,12 +33,14 @@ class Origin:
 @dataclass(frozen=True, slots=True)
 class Timeouts:
     """Limits in seconds; None is no limit. `first_byte`: from the end of connecting to the reply's head.
-    `idle`: between two pieces of the body. `total`: the whole exchange."""
+    `idle`: between two pieces of the body. `total`: the whole exchange. `begin`: from the start of the call to the
+    reply's head, connecting included; it is the caller's to keep, engines know nothing of it."""
 
     connect: float | None = 5.0
     first_byte: float | None = 60.0
     idle: float | None = 120.0
     total: float | None = 900.0
+    begin: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

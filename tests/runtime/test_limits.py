@@ -98,6 +98,19 @@ async def test_a_client_that_leaves_gives_its_place_back(tmp_path: Path) -> None
         assert await statuses(gw, 1) == [200]
 
 
+async def test_a_target_at_its_limit_is_no_end_while_another_may_be_asked_again(tmp_path: Path) -> None:
+    busy = Reply(503, headers=JSON, body=b"{}")
+    async with FaultUpstream([GOOD]) as limited, FaultUpstream([busy, busy, GOOD]) as other:
+        text = spec(limited.url, other.url, channel="{requests: 1/h}").replace("[first, second]", "[second, first]")
+        async with running(text, tmp_path) as gw:
+            assert await statuses(gw, 2) == [200, 200]
+            made = [[(a.channel, a.outcome) for a in (await gw.exchange(n)).attempts] for n in (1, 2)]
+            assert made == [
+                [("second", "overloaded"), ("first", "ok")],
+                [("second", "overloaded"), ("second", "ok")],
+            ]
+
+
 async def test_a_channel_at_its_limit_is_passed_over(tmp_path: Path) -> None:
     async with (
         FaultUpstream([GOOD]) as first,
