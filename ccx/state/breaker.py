@@ -72,6 +72,14 @@ class Breaker:
         self._era = 0
         self._closed_at: float | None = None
 
+    def adopt(self, settings: Settings) -> None:
+        """Go by other settings from now on. What was counted in another window is forgotten: its buckets are numbered
+        by it, and would never leave one of other length."""
+        if settings.window != self.settings.window:
+            self._passed, self._failed = [0] * BUCKETS, [0] * BUCKETS
+            self._bucket = -1
+        self.settings = settings
+
     def state(self, now: float) -> State:
         """What it is at this moment."""
         if self.open_until is None:

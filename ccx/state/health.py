@@ -140,7 +140,7 @@ class Health:
             if settings is None:
                 del self._breakers[target]
             else:
-                self._breakers[target].settings = settings
+                self._breakers[target].adopt(settings)
         self._periods = {name: said.promote for name, said in care.items() if said.promote is not None}
         self._ill = {name for name in self._care if self._known_against(name)}
 

@@ -37,6 +37,26 @@ async def probing(gw: Running) -> AsyncIterator[list[tuple[str, str, str]]]:
         await asyncio.gather(task, return_exceptions=True)
 
 
+async def test_what_an_older_table_has_told_is_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request ends after its channel and client have left the table, and tells how it went."""
+    monkeypatch.setattr("ccx.runtime.probing.SWEEP", 0.0)
+    async with FaultUpstream([GOOD]) as first, running(spec(first.url, first.url), tmp_path) as gw:
+        state, retries = gw.gateway.state, gw.gateway.retries
+        now = asyncio.get_running_loop().time()
+        for name in ("first", "gone"):
+            state.began(f"{name}/messages/whole", 0.5, now)
+            state.prompted(name, 10, 5)
+            retries.asked(name, now)
+        state.answered("who left", 7)
+        async with probing(gw):
+            await asyncio.sleep(0.01)
+        assert state.latency("gone/messages/whole", now) == 0.0
+        assert state.latency("first/messages/whole", now) > 0.0
+        assert (state.cached_share("gone"), state.cached_share("first")) == (0.0, 0.5)
+        assert state.answer_length("who left") == state.answer_length("never came")
+        assert len(retries) == 1
+
+
 async def until(noted: list[tuple[str, str, str]], count: int = 1) -> None:
     for _ in range(200):
         if len(noted) >= count:

@@ -7,11 +7,11 @@ from collections import Counter, defaultdict
 from itertools import pairwise
 from typing import Final
 
-from ccx.protocols.names import Protocol
 from ccx.routing.select import stable_ids
 from ccx.routing.table import Failover
 from ccx.runtime.failover import HEDGES_ALWAYS
 from ccx.runtime.selecting import budgeted
+from ccx.runtime.trial import CANCELLED
 from ccx.state.retries import WINDOW
 from ccx.telemetry.exchange import OK, OUTPACED, Exchange
 from ccx.upstream.outcome import REMEDIES
@@ -39,6 +39,7 @@ async def judge(history: History) -> None:
         _budgets(n, client, calls[n], history)
         if history.calm:
             _in_calm(client)
+    _departures(history, calls)
     _limits(history)
     _drains(history)
     _hedges(history, calls)
@@ -92,11 +93,16 @@ def _attempts(n: int, client: Client, calls: list[Made]) -> None:
     assert Counter(one.channel for one in calls) == Counter(one.channel for one in exchange.attempts)
     for made in calls:
         assert made.ended is not None, "a call that was never let go of"
+    if exchange.hedged is None:
+        for attempt in exchange.attempts[:-1]:
+            assert attempt.outcome in declared.on, f"another attempt after {attempt.outcome}"
+    if not _left(client):
+        assert all(attempt.outcome != CANCELLED for attempt in exchange.attempts), "cancelled, and nobody had left"
 
 
 def _given_up(client: Client, calls: list[Made], history: History) -> None:
-    """Who is told of a failure had all that was declared: every target, and every retry that still had time. Judged only
-    where nothing else stands in the way: no limits, no drains, no budget of retries."""
+    """Who is told of a failure had all that was declared: every target, and every retry that still had time. Judged
+    only where nothing else stands in the way: no limits, no drains, no budget of retries."""
     exchange, raw = _exchange(client), str(history.raws)
     if exchange.status < 400 or _left(client) or not calls or history.drains:
         return
@@ -189,6 +195,16 @@ def _in_calm(client: Client) -> None:
         assert [attempt.outcome for attempt in exchange.attempts] == [OK]
 
 
+def _departures(history: History, calls: dict[int, list[Made]]) -> None:
+    """Who leaves takes its call along, unless others wait for the answer."""
+    shared = {client.model for client in history.clients.values() if _exchange(client).cache == "joined"}
+    for n, client in history.clients.items():
+        if client.gone is None or not _left(client) or client.model in shared:
+            continue
+        late = [made for made in calls[n] if made.ended is None or made.ended > client.gone + 0.2]
+        assert not late, f"a call went on to {late[0].ended}, its client having left at {client.gone}"
+
+
 def _limits(history: History) -> None:
     """Everything taken is settled, with what was really used."""
     assert not history.meters.left_open, f"never given back: {history.meters.left_open}"
@@ -248,6 +264,9 @@ def _hedges(history: History, calls: dict[int, list[Made]]) -> None:
         assert one.channel != other.channel, "hedged with the same channel"
         assert other.started >= one.started + hedge.after / 1000 - EPSILON, "hedged too early"
         if not _left(client) and exchange.status == 200:
+            first = min(call.answered for call in (one, other) if call.answered is not None)
+            assert one.ended is not None
+            assert one.failed or other.failed or min(one.ended, other.ended or 0.0) <= first + 0.5, "both went on"
             assert exchange.hedged in ("won", "lost"), exchange.hedged
         assert sum(attempt.outcome == OUTPACED for attempt in exchange.attempts) <= 1
         second[exchange.route or ""][int(other.started)] += 1
@@ -323,6 +342,3 @@ async def _in_the_end(history: History) -> None:
     assert gateway.health._overrides.keys() <= channels
     assert gateway.retries._windows.keys() <= budgeted(table)
     assert gateway.caching.tallies.keys() <= {route.name for route in table.routes if route.cache is not None}
-
-
-__all__ = ["Protocol", "judge"]

@@ -1,5 +1,5 @@
-"""One random schedule: a table by chance, clients that ask and leave by chance, an operator, swaps; all of it a function
-of the seed, on a clock that jumps."""
+"""One random schedule: a table by chance, clients that ask and leave by chance, an operator, swaps; all of it a
+function of the seed, on a clock that jumps."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ def first_table(rng: random.Random, names: list[str], *, calm: bool) -> Json:
 
 
 def edited(rng: random.Random, raw: Json, *, generation: int) -> Json:
-    """The same spec with an edit or two: a channel gone or renamed, a limit lower, a breaker changed, a route renamed."""
+    """The same spec with an edit or two: a channel gone or renamed, a limit lower, a breaker other, a route renamed."""
     new = copy.deepcopy(raw)
     names = list(new["channels"])
     for _ in range(rng.randint(1, 2)):
@@ -197,7 +197,10 @@ def edited(rng: random.Random, raw: Json, *, generation: int) -> Json:
                 _retarget(new, name, fresh)
                 names = list(new["channels"])
             case "limit" if name in new["channels"]:
-                new["channels"][name]["limits"] = {"concurrency": rng.randint(1, 2), "requests": f"{rng.randint(1, 4)}/s"}
+                new["channels"][name]["limits"] = {
+                    "concurrency": rng.randint(1, 2),
+                    "requests": f"{rng.randint(1, 4)}/s",
+                }
             case "client":
                 new["clients"][rng.choice(CLIENTS)]["limits"] = {"concurrency": 2, "requests": f"{rng.randint(2, 9)}/s"}
             case "breaker" if name in new["channels"]:
@@ -212,10 +215,7 @@ def _retarget(raw: Json, old: str, new: str | None) -> None:
     for route in raw["routes"]:
         steps = []
         for step in route["to"]:
-            if isinstance(step, str):
-                named = [step]
-            else:
-                named = step["targets"]
+            named = [step] if isinstance(step, str) else step["targets"]
             named = [new if name == old else name for name in named]
             kept = [name for name in named if name is not None]
             if isinstance(step, str):
@@ -289,14 +289,16 @@ class _World:
         for metered in (metering.channels.get(made.channel), metering.clients.get(client.name)):
             for meter in () if metered is None else (*metered.requests, *metered.input, *metered.output, metered.held):
                 assert meter is None or meter.id in held, f"a call without {meter.id}"
+        under_way = sum(one.channel == made.channel and one.ended is None for one in self.history.made)
+        assert self.history.gateway.state.inflight(made.channel) >= under_way, "calls under way that nobody knows of"
         most = channel.limits.concurrency
         # Requests on a table that did not limit it hold no place: what a swap brings is for those that come after it.
-        under_way = [
+        places = [
             one
             for one in self.history.made
             if one.channel == made.channel and one.ended is None and self._counts(one.request, made.channel)
         ]
-        assert most is None or len(under_way) <= most, f"{len(under_way)} calls at once, of {most}"
+        assert most is None or len(places) <= most, f"{len(places)} calls at once, of {most}"
 
     def _counts(self, request: int, channel: str) -> bool:
         metered = self.history.clients[request].live.metering.channels.get(channel)

@@ -41,6 +41,7 @@ class Made:
     key: str
     model: str
     started: float
+    answered: float | None = None
     ended: float | None = None
     manner: Scripted | None = None
     failed: bool = False
@@ -100,6 +101,7 @@ class Engine(ScriptedEngine):
         finally:
             made.model = self._asked.pop().model
         made.failed = reply.status >= 300
+        made.answered = loop.time()
         return _Heard(reply, made)
 
     async def _reply(self, call: Call, manner: Scripted | None) -> Reply:
@@ -157,4 +159,3 @@ class _Heard:
     def _end(self) -> None:
         if self._made.ended is None:
             self._made.ended = asyncio.get_running_loop().time()
-

@@ -18,17 +18,16 @@ from typing import Any, Final
 
 from tests.bench.processes import free_port
 from tests.soak import tables
-from tests.soak.verdict import Sample, growth, leftovers, lines, markdown, summed
+from tests.soak.verdict import Sample, growth, leftovers, markdown, summed
 
 ADMIN: Final = "soak-admin-key"
 WITHIN: Final = 20.0
-QUIET: Final = 6.0
-"""Seconds after the load in which what is under way ends: longer than any stall of the upstream."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How long and how much. Seconds; `rate` is requests a second, `share` that of faults."""
+    """How long and how much. Seconds; `rate` is requests a second, `share` that of faults. `quiet` is after the load,
+    for what is under way to end."""
 
     seconds: float
     rate: float = 120.0
@@ -37,6 +36,7 @@ class Plan:
     swap: float = 2.0
     rotate: float = 20.0
     seed: int = 1
+    quiet: float = 6.0
     redis: str | None = None
 
 
@@ -197,7 +197,7 @@ def soak(plan: Plan, folder: Path) -> dict[str, Any]:
             time.sleep(0.05)
         if load.returncode:
             raise RuntimeError(f"the load failed; see {folder / 'load.log'}")
-        time.sleep(QUIET)
+        time.sleep(plan.quiet)
         samples.append(_sample(gateway.pid, time.monotonic() - began))
         gateway.send_signal(signal.SIGUSR2)
         _until(kept.exists, "the gateway does not tell what it keeps")
@@ -322,6 +322,3 @@ def _address(folder: Path) -> str | None:
 def _sample(pid: int, at: float) -> Sample:
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return Sample(at, pages * os.sysconf("SC_PAGE_SIZE"), len(os.listdir(f"/proc/{pid}/fd")))
-
-
-__all__ = ["Plan", "faults_of", "lines", "soak"]

@@ -70,9 +70,8 @@ def spec(number: int, keys: Keys, *, upstream: int, closed: int, redis: str | No
 
     def channel(name: str, protocol: str, more: str, *, own: str | None = None) -> str:
         root = "v1beta" if protocol == "gemini" else "v1"
-        return (
-            f"  {name}: {{protocol: {protocol}, base_url: 'http://127.0.0.1:{upstream}/{own or name}/{root}', {more}}}\n"
-        )
+        url = f"http://127.0.0.1:{upstream}/{own or name}/{root}"
+        return f"  {name}: {{protocol: {protocol}, base_url: '{url}', {more}}}\n"
 
     def group(*targets: str, affinity: str = "none") -> str:
         if balance == "priority":
@@ -88,18 +87,23 @@ def spec(number: int, keys: Keys, *, upstream: int, closed: int, redis: str | No
         text += f"state: {{redis: {{url: '{redis}'}}}}\n"
     text += "defaults:\n  channel:\n"
     text += "    timeouts: {connect: 1s, first_byte: 1500ms, idle: 1500ms, total: 20s}\n"
-    text += f"    breaker: {{consecutive: 6, window: {20 + number % 3 * 10}s, open: 500ms, max_open: {LONGEST_TROUBLE:g}s}}\n"
+    window = f"{20 + number % 3 * 10}s"
+    text += f"    breaker: {{consecutive: 6, window: {window}, open: 500ms, max_open: {LONGEST_TROUBLE:g}s}}\n"
     text += "    cooldown: {rate_limit: 300ms, auth: 500ms, quota: 500ms, longest: 2s}\n"
     text += f"  failover: {{attempts: {ATTEMPTS}, deadline: 12s, backoff: {{initial: 20ms, max: 300ms}}}}\n"
     text += "clients:\n"
     text += f"  {main}: {{key: {_hashed(MAIN)}, direct: true}}\n"
-    text += f"  {capped}: {{key: {_hashed(CAPPED)}, limits: {{requests: {120 + number % 2 * 60}/min, concurrency: 6}}}}\n"
+    text += (
+        f"  {capped}: {{key: {_hashed(CAPPED)}, limits: {{requests: {120 + number % 2 * 60}/min, concurrency: 6}}}}\n"
+    )
     text += f"  {turning}: {{key: [{turned}], limits: {{requests: 100k/min}}}}\n"
     text += f"  {nomad}: {{key: {_hashed(NOMAD)}, limits: {{input_tokens: 50M/min, output_tokens: 5M/min}}, "
     text += "budget: {usd: 100, per: day}}\n"
     text += "channels:\n"
     text += channel(m1, "messages", "keys: [{env: SOAK_M1}, {file: rotating.key, limits: {requests: 100k/min}}]")
-    text += channel(drift, "messages", f"keys: [{{env: SOAK_M2}}], limits: {{concurrency: {40 + number % 4}}}", own="m2")
+    text += channel(
+        drift, "messages", f"keys: [{{env: SOAK_M2}}], limits: {{concurrency: {40 + number % 4}}}", own="m2"
+    )
     text += channel(c_drift, "chat", "keys: [{env: SOAK_C2}], limits: {requests: 100k/min}", own="c2")
     text += channel(c1, "chat", "keys: [{env: SOAK_C1}, {env: SOAK_C1B, weight: 2}], key_strategy: least_used")
     text += channel(r1, "responses", "keys: [{env: SOAK_R1}]")

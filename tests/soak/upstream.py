@@ -114,9 +114,7 @@ class Upstream:
         answer = respond("POST", sent.path + query_, [], sent.body)
         return await self._play(writer, fault, answer, protocol=protocol, streamed=streamed)
 
-    def _fault(
-        self, channel: str, headers: dict[bytes, bytes], protocol: Protocol, *, streamed: bool
-    ) -> str | None:
+    def _fault(self, channel: str, headers: dict[bytes, bytes], protocol: Protocol, *, streamed: bool) -> str | None:
         key = headers.get(b"x-api-key") or headers.get(b"x-goog-api-key") or headers.get(b"authorization", b"")
         key = key.removeprefix(b"Bearer ")
         if key.startswith(b"rotating-") and key.decode() not in self._order.accepted:
@@ -162,7 +160,9 @@ class Upstream:
                 writer.write(_whole(200, kind, b"<html>data: nothing of the kind</html>\n"))
             case "torn gzip":
                 packed = gzip.compress(body)
-                writer.write(_whole(200, b"application/json", packed[: len(packed) // 2], b"content-encoding: gzip\r\n"))
+                writer.write(
+                    _whole(200, b"application/json", packed[: len(packed) // 2], b"content-encoding: gzip\r\n")
+                )
             case "short":
                 writer.write(_whole(200, kind, body, length=len(body) + 10)[: -len(body) // 2 or None])
                 await writer.drain()

@@ -22,8 +22,8 @@ KEY_HEADERS: Final = {
 }
 FRONTS: Final = tuple(KEY_HEADERS)
 Verdict = Literal["good", "refused", "broken", "error", "lost", "left", "wrong"]
-"""Of an answer: whole and right; a status of 400 or more; cut off; ended by an error event; no answer at all; the client
-left first; right by its form and not the answer to this request, or torn."""
+"""Of an answer: whole and right; a status of 400 or more; cut off; ended by an error event; no answer at all; the
+client left first; right by its form and not the answer to this request, or torn."""
 
 
 @dataclass(slots=True)
@@ -42,7 +42,8 @@ class Asked:
 
 def expected(marker: str) -> str:
     """What an upstream says to a marker."""
-    return f'This is the ccx demo upstream, not a model. It was asked for {marker} with 1 message. The newest says: "{WORDS}"'
+    asked = f"It was asked for {marker} with 1 message."
+    return f'This is the ccx demo upstream, not a model. {asked} The newest says: "{WORDS}"'
 
 
 def request(front: Protocol, *, model: str, key: str, marker: str, stream: bool, size: int, session: str) -> bytes:
@@ -156,7 +157,7 @@ def _streamed(front: Protocol, body: bytes) -> tuple[str, Ended]:
             continue
         event: dict[str, Any] = json.loads(data)
         kind = event.get("type")
-        if "error" in event and event["error"] or kind in ("error", "response.failed"):
+        if event.get("error") or kind in ("error", "response.failed"):
             ended = "error"
         elif front is Protocol.MESSAGES:
             said += event["delta"].get("text", "") if kind == "content_block_delta" else ""

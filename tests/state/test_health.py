@@ -99,6 +99,19 @@ def test_an_order_holds_until_it_expires() -> None:
         state.order("nowhere", order)
 
 
+def test_a_swap_to_another_window_goes_on_forgetting() -> None:
+    state = Health()
+    state.configure({"a": Care(Settings(window=1.0, min_requests=4, consecutive=99))})
+    fail(state, A1, 1000.0)
+    state.configure({"a": Care(Settings(window=60.0, min_requests=4, consecutive=99))})
+    for now in (1001.0, 1071.0, 1141.0, 1211.0, 1281.0):  # never two within a window
+        fail(state, A1, now)
+    assert state.trouble(A1, 1281.0) is None
+    for now in (1282.0, 1283.0, 1284.0):
+        fail(state, A1, now)
+    assert state.trouble(A1, 1284.0) is not None
+
+
 def test_a_swap_keeps_what_stays_and_drops_what_goes() -> None:
     state = health()
     fail(state, A1)
