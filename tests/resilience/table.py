@@ -90,8 +90,10 @@ def _both(name: str, fault: Play | Place, outcome: Outcome, *, limits: Limits = 
 _BAD_GATEWAY = elsewhere("server_error", "502 api_error")
 _NO_CONNECTION = elsewhere("connect", "502 api_error")
 _TIMED_OUT = elsewhere("timeout", "504 timeout", tries=1)
-_SLOW = Limits(first_byte=150, idle=150, total=400)
-_DRIPPING = Limits(first_byte=150, idle=5000, total=400)
+# What has to arrive before a limit has time to, also on a machine with much else to do.
+_NEVER_BEGINS = Limits(first_byte=250, total=800)
+_FALLS_SILENT = Limits(idle=400, total=1000)
+_TAKES_TOO_LONG = Limits(total=1000)
 
 FAULTS: tuple[Fault, ...] = (
     _both("connection refused", "refused", _NO_CONNECTION),
@@ -110,14 +112,14 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault("reset before the end's event", acts.finished_then_reset, late(), _BAD_GATEWAY),
     Fault("reset behind the end", acts.whole_then("reset"), SERVED, _BAD_GATEWAY),
-    Fault("silent behind the end", acts.whole_then("stall"), SERVED, _TIMED_OUT, _SLOW),
+    Fault("silent behind the end", acts.whole_then("stall"), SERVED, _TIMED_OUT, _FALLS_SILENT),
     Fault("closed in the body", acts.half("cut"), late(), _BAD_GATEWAY),
     Fault("half a body, well framed", acts.well_framed_half, late(), _BAD_GATEWAY),
-    _both("silent before the head", lambda *_: Stall(), _TIMED_OUT, limits=_SLOW),
-    _both("silent after the head", acts.head_only, _TIMED_OUT, limits=_SLOW),
-    Fault("silent in the body", acts.half("stall"), late("timeout"), _TIMED_OUT, _SLOW),
-    Fault("a byte at a time", acts.drip, late("timeout"), _TIMED_OUT, _DRIPPING),
-    _both("keep-alives and no answer", acts.pings, _TIMED_OUT, limits=_DRIPPING),
+    _both("silent before the head", lambda *_: Stall(), _TIMED_OUT, limits=_NEVER_BEGINS),
+    _both("silent after the head", acts.head_only, _TIMED_OUT, limits=_NEVER_BEGINS),
+    Fault("silent in the body", acts.half("stall"), late("timeout"), _TIMED_OUT, _FALLS_SILENT),
+    Fault("a byte at a time", acts.drip, late("timeout"), _TIMED_OUT, _TAKES_TOO_LONG),
+    _both("keep-alives and no answer", acts.pings, _TIMED_OUT, limits=_NEVER_BEGINS),
     _both("400", acts.status(400, "invalid_request"), told("bad_request", "400 invalid_request")),
     _both(
         "401", acts.status(401, "authentication"), elsewhere("auth", "401 authentication", state="auth 60 s", tries=1)

@@ -47,8 +47,8 @@ def test_a_sound_target_answers_for_the_failing_one_byte_for_byte(results: dict[
 def test_nobody_waits_longer_than_is_declared(results: dict[Way, Measured]) -> None:
     """A fault that is slow costs its limit, and an attempt or the backoff beside it, not more."""
     for way, one in results.items():
-        if way.fault.limits.total < 1000:
-            assert one.seconds < way.fault.limits.total / 1000 + 2.0, way.name
+        if way.fault.limits.total <= 1000:
+            assert one.seconds < way.fault.limits.total / 1000 + 3.0, way.name
 
 
 def test_the_table_can_be_printed(results: dict[Way, Measured]) -> None:
