@@ -57,6 +57,12 @@ ASKS: dict[str, list[Ask]] = {
         Ask("claude", M, "claude-opus-5", upstream="claude-opus-5", attempts="anthropic:200"),
         Ask(None, M, "gpt-5", status=404),
     ],
+    "canary": [
+        Ask("sonnet", M, "claude-sonnet-4-5"),
+        Ask("gpt", C, "gpt-5.4", upstream="gpt-5.4"),
+        Ask("gpt", R, "gpt-5.4", upstream="gpt-5.4"),
+        Ask("nothing-else", M, "claude-opus-5", status=404),
+    ],
     "long-context": [
         Ask("long-context", M, "claude-sonnet-5", words=200_000, upstream="google/gemini-2.5-pro"),
         Ask("small-talk", M, "claude-sonnet-5", upstream="deepseek-flash"),
@@ -98,6 +104,8 @@ DECISIONS: list[tuple[str, Facts, str | None, list[str]]] = [
         "long-context",
         ["openrouter google/gemini-2.5-pro", "deepseek deepseek-v4-pro"],
     ),
+    ("canary", Facts(M, "claude-sonnet-4-5"), "sonnet", ["anthropic claude-sonnet-4-5", "anthropic claude-sonnet-5"]),
+    ("canary", Facts(R, "gpt-5.4"), "gpt", ["openai gpt-5.4", "azure gpt-5.4"]),
     ("long-context", Facts(M, "m", input_tokens=180_000), "default", ["anthropic m"]),
     ("long-context", Facts(M, "m", input_tokens=1_999), "small-talk", ["deepseek deepseek-flash", "anthropic m"]),
     ("long-context", Facts(M, "m", input_tokens=2_000), "default", ["anthropic m"]),
