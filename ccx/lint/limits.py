@@ -10,6 +10,7 @@ from ccx.lint.models import priced
 from ccx.lint.rule import Rule
 from ccx.lint.subject import Subject
 from ccx.routing import table
+from ccx.routing.globs import glob_matches, most_specific
 from ccx.routing.groups import members
 from ccx.routing.table import Client
 from ccx.routing.table import Limits as Limited
@@ -248,6 +249,37 @@ def long_queues(subject: Subject) -> Iterator[Finding]:
             )
 
 
+def limited_aliases(subject: Subject) -> Iterator[Finding]:
+    channels = [channel for channel in subject.table.channels if channel.enabled]
+    for model in subject.table.models:
+        asked = {upstream for channel in channels for upstream in _upstream(model.name, channel)}
+        if model.limits == table.Limits() or not asked or model.name in asked:
+            continue
+        if any(model.name == name for channel in channels for _, name in channel.models or ()):
+            continue
+        others = sorted(asked)
+        yield Finding(
+            ("models", model.name, "limits"),
+            "CCX711",
+            f"no upstream is asked for `{model.name}`: it is what clients call `{'`, `'.join(others)}`",
+            help=f"write the limits under models: {{{others[0]}: …}}, the name upstream",
+            at_key=True,
+        )
+
+
+def _upstream(name: str, channel: table.Channel) -> Iterator[str]:
+    """What a channel asks for when it is asked for a model of this name; nothing if it does not allow it."""
+    if any(glob_matches(pattern, name) for pattern in channel.not_models):
+        return
+    if channel.models is None:
+        yield name
+        return
+    names = dict(channel.models)
+    entry = most_specific(tuple(names), name)
+    if entry is not None:
+        yield names[entry] or name
+
+
 LIMITS: Final[tuple[Rule, ...]] = (
     Rule(("CCX701",), unlimited_clients),
     Rule(("CCX702",), stale_pools),
@@ -259,4 +291,5 @@ LIMITS: Final[tuple[Rule, ...]] = (
     Rule(("CCX708",), large_shares),
     Rule(("CCX709",), idle_queues),
     Rule(("CCX710",), long_queues),
+    Rule(("CCX711",), limited_aliases),
 )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ccx.runtime.caching import kept
 from ccx.state.health import Override
 from ccx.state.meters import Charge, Held, Taken
 from tests.gateway import Running, running
@@ -183,6 +184,11 @@ async def test_what_one_was_answered_another_gives(redis: RedisServer, tmp_path:
             await asyncio.sleep(0.01)
         assert (await post(other))[0] == 200
         assert (await other.exchange()).cache == "hit"
+        for gw in (one, other):  # what all have in common, whoever is asked
+            assert (await gw.client.get("/metrics")).status_code == 200
+            size, evictions = kept(gw.gateway.caching)["r"]
+            assert size > 0
+            assert evictions == 0
         assert (await other.client.delete("/admin/cache")).json() == {"cleared": 1}
         assert (await post(one))[0] == 200
         assert (await one.exchange(2)).cache == "miss"
@@ -214,3 +220,29 @@ async def test_a_session_that_was_long_at_one_is_long_at_all_and_short_while_red
             redis.start()
             await until(lambda: other.gateway.shared.link.up, seconds=8)  # type: ignore[union-attr]
             assert await took(other, 10) == "rest"  # what was noted meanwhile is not made up for
+
+
+async def test_a_groups_money_is_one_for_all_and_is_told_of_once(redis: RedisServer, tmp_path: Path) -> None:
+    """A dollar for each answer; of three replicas one tells."""
+    text = spec(redis.url, limits="{}").replace(
+        "        channels:",
+        "        groups: {all: {budget: {usd: 110, per: total, alerts: [50%, 100%]}}}\n"
+        "        models: {m: {price: {input: 0, output: 200000}}}\n"
+        "        channels:",
+        1,
+    )
+    async with replicas(text, tmp_path) as them:
+        statuses, _ = await many(them, 130, together=2)
+        assert statuses.keys() == {200, 429}
+        (budget,) = (await them[0].client.get("/status")).json()["budgets"]
+        assert budget["budget"] == "group/all"
+        assert 100 < budget["used_usd"] <= 110
+        await until(lambda: sum(map(_told, them)) == 2)
+        await asyncio.sleep(0.02)
+        assert sum(map(_told, them)) == 2
+        (budget,) = (await them[1].client.get("/status")).json()["budgets"]
+        assert budget["alerts"] == {"50%": True, "100%": True}
+
+
+def _told(gw: Running) -> int:
+    return (gw.path.parent / "log").read_text().count('"budget_alert"')

@@ -157,4 +157,20 @@ LIMITS: Final[tuple[RuleInfo, ...]] = (
         routes: [{name: all, to: [main], failover: {deadline: 30s}}]
         """,
     ),
+    lint_rule(
+        "CCX711",
+        "limit-of-alias",
+        severity="warning",
+        summary="A model's limits are written under a name that only clients use.",
+        why="""The limits of a model are held for the name that upstreams are asked for, over all channels, for that is
+        what a provider counts. Under an alias they hold for nothing.""",
+        bad="""
+        channels: {main: {provider: demo, models: {fast: demo-mini}}}
+        models: {fast: {limits: {requests: 50/min}}}
+        """,
+        good="""
+        channels: {main: {provider: demo, models: {fast: demo-mini}}}
+        models: {demo-mini: {limits: {requests: 50/min}}}
+        """,
+    ),
 )
