@@ -95,8 +95,11 @@ def serve(
         if before is not None and before.table is not None:
             with suppress(PrepareError):  # it can be served no more: the new table takes all
                 live = ready(before.table, before.digest)
-                typer.echo(f"ccx: starting from table {before.digest[:12]}, to try the new one as a canary", err=True)
                 candidate, last_good = before, True
+                if worker is None:
+                    typer.echo(
+                        f"ccx: starting from table {before.digest[:12]}, to try the new one on a share", err=True
+                    )
     except PrepareError as error:
         for problem in error.problems:
             typer.echo(f"error: {problem}", err=True)

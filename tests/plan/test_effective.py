@@ -170,6 +170,17 @@ def test_golden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, snapshot: Snaps
     assert render_yaml(written(load(Path("ccx.yaml")).locations), provenance=False) == snapshot
 
 
+def test_a_part_that_does_something_once_written_has_its_defaults_shown(tmp_path: Path) -> None:
+    path = tmp_path / "ccx.yaml"
+    path.write_text("version: ccx/v1\nserver: {canary: {for: 5m}}\nchannels: {a: {provider: demo}}\n")
+    _, shown = laid_open(path)
+    found = {one.path[2:]: one for one in shown if one.path[:2] == ("server", "canary")}
+    assert {path: (one.value, one.origin.kind) for path, one in found.items()} == {
+        ("share",): ("10%", "built-in"),
+        ("for",): ("5m", "file"),
+    }
+
+
 def test_origins_are_true(tmp_path: Path) -> None:
     """The line that is named has the value; what is inherited names the default that it is."""
     path = tmp_path / "ccx.yaml"

@@ -22,6 +22,9 @@ from ccx.runtime.verdicts import FRESH, Verdicts
 from ccx.runtime.watch import BUILT_IN, tolerance_of
 from ccx.spec.document import Spec
 from ccx.telemetry.exchange import ACTIVE, CANARY, Exchange
+from tests.faults import FaultUpstream, Reply
+from tests.gateway import running
+from tests.runtime.streams import MESSAGE
 from tests.runtime.table_trials import Machine, run
 
 TENTH = "canary: {share: 10%, for: 10m}"
@@ -766,3 +769,47 @@ def test_metrics_tell_the_tables_apart(tmp_path: Path) -> None:
         assert 'ccx_table_canaries_total{result="promoted"} 1\n' in text
 
     on_a_machine(tmp_path, body)
+
+
+# Under load
+
+
+async def test_canaries_come_and_go_under_load(tmp_path: Path) -> None:
+    """Every request sees one table from first to last, and none fails, however its table ends."""
+    async with FaultUpstream([Reply(200, headers={"content-type": "application/json"}, body=MESSAGE)]) as up:
+
+        def text(name: str, server: str) -> str:
+            """Each table has a channel of its own, whose connections go with it."""
+            base = spec(name, server=server).replace("to: [demo]", f"to: [{name}]")
+            channel = f"{{{name}: {{protocol: messages, base_url: '{up.url}', keys: none}}}}"
+            return base.replace("{demo: {provider: demo}}", channel)
+
+        async with running(text("r0", ""), tmp_path) as gw:
+            stop, seen, count = asyncio.Event(), set[tuple[str, str]](), 0
+
+            async def load(who: int) -> None:
+                nonlocal count
+                while not stop.is_set():
+                    count += 1
+                    answer = await gw.client.post(
+                        "/v1/messages",
+                        json={"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": f"{count}"}]},
+                        headers={"x-ccx-session": f"{who}-{count}"},
+                    )
+                    assert answer.status_code == 200
+                    seen.add((answer.headers["x-ccx-digest"], answer.headers["x-ccx-route"]))
+
+            workers = [asyncio.create_task(load(who)) for who in range(4)]
+            digests = {gw.gateway.live.digest[:12]: "r0"}
+            for number in range(1, 13):
+                gw.rewrite(text(f"r{number}", HALF))
+                assert await gw.reconciler.reconcile("test") == "canary"
+                digests[gw.gateway.newest.digest[:12]] = f"r{number}"
+                await asyncio.sleep(0.03)
+                word = "promote" if number % 3 else "abort"
+                assert (await gw.client.post(f"/admin/canary/{word}")).status_code == 200
+            stop.set()
+            await asyncio.gather(*workers)
+            assert seen <= set(digests.items())
+            assert len(seen) > 6
+            assert gw.gateway.live.table.routes[0].name == "r11"
