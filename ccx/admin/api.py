@@ -184,6 +184,7 @@ def describe(
         ],
         "state": gateway.shared.describe() if gateway.shared is not None else {"kind": "memory"},
         "in_flight": gateway.in_flight,
+        "overload": gateway.guard.describe(),
         "draining": gateway.draining,
         "routes": [route.name for route in table.routes],
         "channels": {channel.name: describe_channel(gateway, channel, orders) for channel in table.channels},

@@ -179,9 +179,11 @@ def measure(gateway: Gateway, metrics: Metrics, *, now: float) -> None:
     )
 
 
-def measure_queues(gateway: Gateway, metrics: Metrics) -> None:
-    """Bring what is known of waiting requests up to date."""
+def measure_waiting(gateway: Gateway, metrics: Metrics) -> None:
+    """Bring what is known of waiting and of shed requests up to date."""
     metrics.set_queues(gateway.queueing.waiting(), refused=gateway.queueing.refused)
+    guard = gateway.guard
+    metrics.set_overload(guard.state.limit, lag=guard.state.standing, shed=guard.shed)
 
 
 def refusal(status: int, kind: str, message: str) -> Response:

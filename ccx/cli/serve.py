@@ -106,7 +106,7 @@ def serve(
         typer.echo("ccx: not started; set what is missing and start again", err=True)
         raise typer.Exit(Exit.FINDINGS) from None
     table = live.table
-    me = _worker(worker)
+    me = _worker(worker, count=workers)
     if me is not None:
         assert worker is not None  # noqa: S101 - parsed from it
         listener = socket.socket(fileno=int(worker.split(":")[1]))
@@ -115,6 +115,7 @@ def serve(
     ledger = Ledger(state_dir or default_folder(os.environ), path.absolute())
     if workers > 1 and me is None:
         arguments = _same(path, log=log, state_dir=state_dir, require_valid=require_valid, require_plan=require_plan)
+        arguments += ["--workers", str(workers)]
         drain = table.server.drain / 1000
         beside = partial(coordinating, workers=workers, ledger=ledger) if table.redis is None else nullcontext
         raise typer.Exit(supervise(arguments, listener, workers=workers, drain=drain, beside=beside))
@@ -157,11 +158,11 @@ def bind(host: str, port: int, *, table: RoutingTable) -> socket.socket:
     return listener
 
 
-def _worker(text: str | None) -> Worker | None:
+def _worker(text: str | None, *, count: int) -> Worker | None:
     if text is None:
         return None
     number, _, folder = text.split(":", 2)
-    return Worker(int(number), Path(folder), os.getppid())
+    return Worker(int(number), Path(folder), os.getppid(), count)
 
 
 def _same(

@@ -23,7 +23,7 @@ import uvicorn
 from ccx import __version__
 from ccx.admin.api import connections, routes
 from ccx.admin.canary import measure_tables
-from ccx.admin.channels import measure, measure_queues
+from ccx.admin.channels import measure, measure_waiting
 from ccx.catalog.models import models as catalogued
 from ccx.cli.alerting import alerting
 from ccx.cli.approvals import Approvals
@@ -70,6 +70,7 @@ class Worker:
     number: int
     metrics: Path
     parent: int
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +156,9 @@ async def _serve(start: Start, listener: socket.socket) -> None:
     metrics.registry.on_read(lambda: metrics.set_connections(connections(gateway.lives)))
     metrics.registry.on_read(lambda: metrics.set_cache(kept(gateway.caching)))
     metrics.registry.on_read(lambda: measure(gateway, metrics, now=clock()))
-    metrics.registry.on_read(lambda: measure_queues(gateway, metrics))
+    metrics.registry.on_read(lambda: measure_waiting(gateway, metrics))
+    gateway.guard.workers = start.worker.count if start.worker is not None else 1
+    gateway.guard.changed = lambda began: _overloaded(gateway, telemetry, began=began)
     metrics.known_models = _known_models(live)
     metrics.registry.on_read(lambda: measure_tables(gateway, reconciler.rollout, metrics))
     gateway.on_commit = lambda now: setattr(metrics, "known_models", _known_models(*now))
@@ -239,6 +242,15 @@ def _probes(telemetry: Telemetry) -> Noted:
             telemetry.log_event("probe", channel=channel, protocol=protocol, outcome=outcome)
 
     return note
+
+
+def _overloaded(gateway: Gateway, telemetry: Telemetry, *, began: bool) -> None:
+    guard = gateway.guard
+    if began:
+        lag = round(guard.state.standing * 1000)
+        telemetry.log_event("overload_began", why=guard.state.reason, lag_ms=lag, memory_bytes=guard.resident)
+    else:
+        telemetry.log_event("overload_ended", shed=guard.shed["lag"] + guard.shed["memory"])
 
 
 def _tell_others(worker: Worker | None) -> None:

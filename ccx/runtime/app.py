@@ -183,11 +183,13 @@ class App:
     async def _ready(self, request: object) -> Response:
         if self._gateway.draining:
             return JSONResponse({"status": "draining"}, status_code=503)
-        return JSONResponse({"status": "ready", "digest": self._gateway.live.digest})
+        # Shedding is said and no reason to be taken out: the others would get the load that is too much for this one.
+        shedding = self._gateway.guard.state.reason
+        return JSONResponse({"status": "ready", "digest": self._gateway.live.digest, "shedding": shedding})
 
     @asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(work()) for work in self._background]
+        tasks = [asyncio.create_task(work()) for work in (*self._background, self._gateway.guard.run)]
         shared = self._gateway.shared
         if shared is not None:
             tasks.append(asyncio.create_task(shared.run()))

@@ -20,6 +20,7 @@ from ccx.runtime.budgets import Budgets
 from ccx.runtime.caching import Caching
 from ccx.runtime.canary import Canary
 from ccx.runtime.live import Live, retired
+from ccx.runtime.overload import Guard
 from ccx.runtime.queueing import Queueing
 from ccx.runtime.selecting import budgeted, cares
 from ccx.runtime.splitting import Split
@@ -59,6 +60,7 @@ class Gateway:
         self.caching = Caching()
         self.caching.configure(live.table)
         self.retries = Retries()
+        self.guard = Guard(live.table.server, rng=self._draw)
         self.queueing = Queueing(shared=lambda: self.shared is not None, rng=self._draw)
         self.health.on_order = self.queueing.stir
         self.responses: ResponseStore = MemoryResponses()
@@ -129,6 +131,7 @@ class Gateway:
         if all(table.sticky is None for table in tables) and isinstance(self.marks, MemoryMarks):
             self.marks.clear()
         self.queueing.configure(*((one.table, one.metering) for one in lives))
+        self.guard.configure(live.table.server)
         for engine in retired(before, lives):
             self._close(engine)
         if self.on_commit is not None:

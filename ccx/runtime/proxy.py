@@ -123,8 +123,11 @@ class Proxy:
         sender: Sender,
         departure: Departure,
     ) -> None:
-        if self._gateway.in_flight > live.table.server.max_concurrency:
-            raise GatewayError(503, "overloaded", "The gateway is serving as many requests as it may.")
+        gateway = self._gateway
+        shed = gateway.guard.refuses(gateway.in_flight, most=live.table.server.max_concurrency)
+        if shed is not None:
+            exchange.shed = shed
+            raise gateway.guard.refusal(shed)
         if self._gateway.draining:
             raise _stopping()
         inbound = read_headers(scope["headers"])
@@ -165,7 +168,6 @@ class Proxy:
             decision = _only_native(decision, endpoint)
         if endpoint.operation is Operation.COUNT_TOKENS and is_sealed(request):
             decision = replace(decision, steps=())  # no upstream can read what it would have to count
-        gateway = self._gateway
         limiter = Limiter(
             request,
             gateway.meters,

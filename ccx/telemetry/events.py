@@ -31,6 +31,8 @@ EventKind = Literal[
     "state_lost",
     "state_back",
     "budget_alert",
+    "overload_began",
+    "overload_ended",
     "warning",
     "draining",
     "stopped",
@@ -43,6 +45,7 @@ _LEVELS: Final[dict[EventKind, Level]] = {
     "sink_failed": "error",
     "state_lost": "error",
     "budget_alert": "warning",
+    "overload_began": "error",
     "warning": "warning",
 }
 _MAX_TEXT: Final = 8192

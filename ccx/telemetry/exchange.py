@@ -136,6 +136,7 @@ class Exchange:
     limited_by: str | None = None  # the meter that refused it
     queued_seconds: float | None = None  # waited in queues of channels; `queued_for` is the last of them
     queued_for: str | None = None
+    shed: str | None = None  # refused before it was looked at, to protect the process: concurrency, lag, memory
     cache: str | None = None  # of a route with a cache: hit, miss, joined or bypass; its tokens are then the original's
     sticky_tokens: int | None = None  # the session's highest count of late, where that decided and not its own
     seen: Seen | None = None  # None if the request was never decided on

@@ -97,6 +97,7 @@ class ExchangeLine(Struct, gc=False):
     hedged        won or lost, if a second target was asked beside a slow first one: whether the second was quicker
     limited_by    the limit that refused it, if one did
     queued_ms     how long it waited in the queue of a channel at its limit; null if it did not
+    shed          concurrency, lag or memory, if it was refused to protect the process
     cache         hit, joined (another's request under way), miss or bypass on a route with a cache; null on others. The
                   tokens of a hit and of who joined are those of the original: nothing was spent on them again
     sticky_tokens the session's highest count of late, if that decided instead of the request's own (`tokens.sticky`)
@@ -129,6 +130,7 @@ class ExchangeLine(Struct, gc=False):
     hedged: str | None
     limited_by: str | None
     queued_ms: float | None
+    shed: str | None
     cache: str | None
     sticky_tokens: int | None
     facts: FactsLine | None
@@ -213,6 +215,7 @@ def _structure(x: Exchange, clock: Clock, redact: Collection[str]) -> ExchangeLi
         x.hedged,
         x.limited_by,
         None if x.queued_seconds is None else round(x.queued_seconds * 1000, 3),
+        x.shed,
         x.cache,
         x.sticky_tokens,
         None if x.seen is None or x.asked is None else _facts(x.seen, x.asked, x.counted_tokens, redact),

@@ -186,6 +186,22 @@ class Metrics:
             labels=("result",),
             closed=frozenset({"result"}),
         )
+        self.overload_limit = registry.gauge(
+            "ccx_overload_limit",
+            "New requests that may begin in a second while the process is overloaded. Absent while it is not.",
+            rule="sum",
+        )
+        self.overload_shed = registry.counter(
+            "ccx_overload_shed_total",
+            "Requests refused to protect the process, by reason: concurrency (server.max_concurrency), lag, memory.",
+            labels=("reason",),
+            closed=frozenset({"reason"}),
+        )
+        self.overload_lag = registry.gauge(
+            "ccx_overload_lag_seconds",
+            "How late the event loop runs all the time, by which requests are shed; of several workers the worst.",
+            rule="max",
+        ).labelled()
         self.state_up = registry.gauge(
             "ccx_state_up",
             "1 if the store of shared state answers, 0 if limits are kept without it; of several workers the worst. "
@@ -397,6 +413,16 @@ class Metrics:
             self.queue_waiting.labelled(channel).set(count)
         for labels, count in refused.items():
             self.queue_refused.labelled(*labels).set(count)
+
+    def set_overload(self, limit: float | None, *, lag: float, shed: Mapping[str, int]) -> None:
+        """Replace what is known of overload: the limit if there is one, how late the loop is, what was shed so far."""
+        if limit is None:
+            self.overload_limit.clear()
+        else:
+            self.overload_limit.labelled().set(limit)
+        self.overload_lag.set(lag)
+        for reason, count in shed.items():
+            self.overload_shed.labelled(reason).set(count)
 
     def set_cache(self, by_route: Mapping[str, tuple[int, int]]) -> None:
         """Replace what is kept of answers: bytes, and evictions so far, by route."""

@@ -77,6 +77,7 @@ def test_the_whole_line() -> None:
         "hedged": None,
         "limited_by": None,
         "queued_ms": None,
+        "shed": None,
         "cache": None,
         "sticky_tokens": None,
         "facts": None,
