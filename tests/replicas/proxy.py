@@ -16,8 +16,20 @@ class Network:
         self.delay = 0.0
         self.black_hole = False
         self._tasks: set[asyncio.Task[None]] = set()
+        self._accepting: set[asyncio.Task[None]] = set()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._accepting.add(task)
+        try:
+            await self._between(reader, writer)
+        except asyncio.CancelledError:
+            writer.close()  # the test is over; asyncio would report the task as failed
+        finally:
+            self._accepting.discard(task)
+
+    async def _between(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             there, thither = await asyncio.open_connection("127.0.0.1", self.to)
         except OSError:
@@ -34,6 +46,8 @@ class Network:
             self._tasks.difference_update(pumps)
             for one in (writer, thither):
                 one.close()
+                with contextlib.suppress(OSError):
+                    await one.wait_closed()
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
@@ -55,6 +69,7 @@ async def network(port: int) -> AsyncIterator[Network]:
         yield found
     finally:
         server.close()
-        for task in list(found._tasks):
+        over = [*found._accepting, *found._tasks]
+        for task in over:
             task.cancel()
-        await asyncio.sleep(0)
+        await asyncio.gather(*over, return_exceptions=True)
