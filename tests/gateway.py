@@ -139,6 +139,7 @@ async def running(
         server_header=False,
         date_header=False,
         proxy_headers=False,
+        timeout_keep_alive=75,
         timeout_graceful_shutdown=1,
     )
     server = uvicorn.Server(config)

@@ -1,4 +1,8 @@
-"""The parent's part in the limits of its workers: it keeps their meters, and what was spent of budgets in a file."""
+"""The parent's part in the limits of its workers: it keeps their meters, and what was spent of budgets in a file.
+
+Law: while nobody answers the workers, each admits its part, and it is told; it is tried again for as long as the parent
+lives. What was used is not lost by that: the meters are the parent's, not the socket's.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +10,33 @@ import asyncio
 import contextlib
 import sys
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from ccx.runtime.ledger import Ledger
+from ccx.runtime.orders import hand_over
 from ccx.state.meters import MemoryMeters, Meters
 from ccx.state.workers.server import Coordinator
 
 SOCKET: Final = "meters.sock"
 """The name of the socket in the folder that workers know."""
+ORDERS: Final = "orders.json"
+"""The name of the file of orders there."""
+LOOK: Final = 2.0
+"""Seconds between two looks whether the socket is still there, and before it is made again: who cleans up a machine's
+temporary files may take it."""
 
 
 @contextlib.contextmanager
-def coordinating(folder: Path, *, workers: int, ledger: Ledger) -> Iterator[None]:
-    """Keep the meters of workers for the time of a with block, in a thread: the parent itself waits for processes."""
+def coordinating(folder: Path, *, workers: int, ledger: Ledger, orders: Path) -> Iterator[None]:
+    """Keep the meters of workers for the time of a with block, in a thread: the parent itself waits for processes.
+    `orders` is where those of operators are kept: what still holds is handed to the workers."""
+    try:
+        hand_over(orders, folder / ORDERS, now=time.time())
+    except OSError as error:
+        _warn(f"what operators had ordered is forgotten: {error}")
     meters = MemoryMeters()
     ledger.restore(meters)
     loop = asyncio.new_event_loop()
@@ -28,14 +44,10 @@ def coordinating(folder: Path, *, workers: int, ledger: Ledger) -> Iterator[None
 
     async def serve() -> None:
         tasks = [
-            asyncio.create_task(Coordinator(meters, workers=workers).serve(folder / SOCKET)),
+            asyncio.create_task(answering(Coordinator(meters, workers=workers), folder / SOCKET)),
             asyncio.create_task(ledger.keep(meters, warn=_warn)),
         ]
-        await asyncio.wait([*tasks, asyncio.create_task(stopping.wait())], return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            if task.done() and not task.cancelled() and (error := task.exception()) is not None:
-                _warn(f"limits are divided by the number of workers: {error}")
-        await asyncio.wait([asyncio.create_task(stopping.wait())])
+        await stopping.wait()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -48,6 +60,24 @@ def coordinating(folder: Path, *, workers: int, ledger: Ledger) -> Iterator[None
         loop.call_soon_threadsafe(stopping.set)
         thread.join()
         loop.close()
+
+
+async def answering(coordinator: Coordinator, path: Path, *, look: float = LOOK) -> None:
+    """Answer workers at this path until cancelled, whatever happens to the socket."""
+    while True:
+        serving = asyncio.create_task(coordinator.serve(path))
+        try:
+            while not (await asyncio.wait([serving], timeout=look))[0]:
+                if not path.exists():  # noqa: ASYNC240 - one look at a local file, on a loop that waits for little else
+                    break
+        finally:
+            serving.cancel()
+            (failed,) = await asyncio.gather(serving, return_exceptions=True)
+        why = str(failed) if isinstance(failed, Exception) else "its socket has been removed"
+        _warn(f"the limits of the workers cannot be reached, and each admits its part until they can: {why}")
+        await asyncio.sleep(look)
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(mode=0o700, exist_ok=True)
 
 
 def kept_sums(

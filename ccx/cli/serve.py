@@ -29,6 +29,7 @@ from ccx.runtime.lastgood import LastGood, default_folder
 from ccx.runtime.ledger import Ledger
 from ccx.runtime.live import PrepareError, prepare
 from ccx.runtime.loading import Loader, restore
+from ccx.runtime.orders import kept_file
 from ccx.runtime.reload import Candidate
 from ccx.runtime.rollout import restart_needed
 from ccx.spec.render.text import render_text
@@ -112,15 +113,17 @@ def serve(
         listener = socket.socket(fileno=int(worker.split(":")[1]))
     else:
         listener = bind(*address(listen, table), table=table)
-    ledger = Ledger(state_dir or default_folder(os.environ), path.absolute())
+    state = state_dir or default_folder(os.environ)
+    ledger, orders = Ledger(state, path.absolute()), kept_file(state, path)
     if workers > 1 and me is None:
         arguments = _same(path, log=log, state_dir=state_dir, require_valid=require_valid, require_plan=require_plan)
         arguments += ["--workers", str(workers)]
         drain = table.server.drain / 1000
-        beside = partial(coordinating, workers=workers, ledger=ledger) if table.redis is None else nullcontext
+        kept_here = partial(coordinating, workers=workers, ledger=ledger, orders=orders)
+        beside = kept_here if table.redis is None else nullcontext
         raise typer.Exit(supervise(arguments, listener, workers=workers, drain=drain, beside=beside))
     mine = ledger if me is None else None
-    run(Start(live, candidate, last_good, loader, kept, log, me, approvals, commands, mine), listener)
+    run(Start(live, candidate, last_good, loader, kept, log, me, approvals, commands, mine, orders), listener)
 
 
 def address(listen: str | None, table: RoutingTable) -> tuple[str, int]:

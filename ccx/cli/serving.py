@@ -27,7 +27,7 @@ from ccx.admin.channels import measure, measure_waiting
 from ccx.catalog.models import models as catalogued
 from ccx.cli.alerting import alerting
 from ccx.cli.approvals import Approvals
-from ccx.cli.coordinating import SOCKET, kept_sums
+from ccx.cli.coordinating import ORDERS, SOCKET, kept_sums
 from ccx.cli.server import Server
 from ccx.cli.sharing import looking, share
 from ccx.cli.supervisor import say_drain
@@ -87,6 +87,7 @@ class Start:
     approvals: Approvals | None = None
     commands: SecretCommands | None = None
     ledger: Ledger | None = None
+    orders: Path | None = None
 
 
 def run(start: Start, listener: socket.socket) -> None:
@@ -169,8 +170,15 @@ async def _serve(start: Start, listener: socket.socket) -> None:
         telemetry.log_event("stopped")
         telemetry.flush()
 
-    orders = Orders(gateway.health, file=start.worker.metrics / "orders.json" if start.worker else None)
-    await orders.read()
+    orders = Orders(
+        gateway.health,
+        file=start.worker.metrics / ORDERS if start.worker else None,
+        kept=start.orders if live.table.redis is None else None,
+        warn=lambda why: telemetry.log_event("warning", what=why),
+    )
+    for channel, order in (await orders.restore()).items():
+        seconds = round(order.until - clock())
+        telemetry.log_event("channel_ordered", channel=channel, order=order.order, seconds=seconds, restored=True)
     app = App(
         gateway,
         proxy,

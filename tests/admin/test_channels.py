@@ -13,7 +13,7 @@ import pytest
 
 from ccx.cli.main import main
 from ccx.cli.remote import Remote
-from ccx.runtime.orders import LONGEST, Orders
+from ccx.runtime.orders import LONGEST, Orders, hand_over, kept_file
 from ccx.state.health import Care, Health
 from tests.faults import FaultUpstream
 from tests.gateway import Running, running
@@ -130,6 +130,49 @@ async def test_workers_share_orders_by_file(tmp_path: Path) -> None:
     file.write_bytes(b"\xff nothing")
     await second.read()
     assert not other.overrides(clock())
+
+
+async def test_a_restart_forgets_no_order_that_still_holds(tmp_path: Path) -> None:
+    kept = kept_file(tmp_path / "state", tmp_path / "ccx.yaml")
+    assert kept != kept_file(tmp_path / "state", tmp_path / "other.yaml")
+    clock, before, now = asyncio.get_running_loop().time, Health(), 1_000_000.0
+
+    def started(**care: Care) -> tuple[Health, Orders]:
+        health = Health()
+        health.configure(care)
+        return health, Orders(health, kept=kept, now=lambda: now)
+
+    before, orders = started(a=Care(), b=Care(), c=Care())
+    await orders.give("a", "drain", seconds=600, reason="maintenance")
+    await orders.give("b", "promote", seconds=60)
+    await orders.give("c", "drain", seconds=600)
+    await orders.give("c", None)
+    assert set(before.overrides(clock())) == {"a", "b"}
+    now += 100
+    after, again = started(a=Care(), b=Care())
+    restored = await again.restore()
+    assert {name: (one.order, one.reason) for name, one in restored.items()} == {"a": ("drain", "maintenance")}
+    assert restored["a"].until - clock() == pytest.approx(500, abs=1)
+    assert not after.well("a")
+    file = tmp_path / "orders.json"
+    hand_over(kept, file, now=now)
+    worker = Health()
+    worker.configure({"a": Care(), "b": Care()})
+    assert list(await Orders(worker, file=file, kept=kept, now=lambda: now).restore()) == ["a"]
+    kept.write_bytes(b"\xff nothing")
+    assert not await started(a=Care())[1].restore()
+    assert await started(b=Care())[1].restore() == {}
+
+
+async def test_an_order_holds_though_it_cannot_be_kept(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    health, said = Health(), list[str]()
+    health.configure({"a": Care()})
+    orders = Orders(health, kept=tmp_path / "file" / "orders.json", warn=said.append)
+    await orders.give("a", "drain", seconds=60)
+    assert not health.well("a")
+    assert len(said) == 1
+    assert "'a'" in said[0]
 
 
 @pytest.mark.parametrize("seconds", [0.0, -1.0, LONGEST + 1])

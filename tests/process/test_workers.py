@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.process.serving import DEMO, SLOW, Serving, refused, serving, until, written
+from tests.process.serving import ASK, DEMO, SLOW, Serving, refused, serving, until, written
 from tests.process.test_reload import renamed
 from tests.process.test_start import BROKEN
 from tests.process.test_stop import posted, rest
@@ -168,4 +168,56 @@ def test_an_order_is_obeyed_by_all_workers_and_by_those_that_come_later(tmp_path
         until(lambda: list(overrides(ccx, 2).values()) == ["drain", "drain"], "the new one obeys too")
         ordered(ccx, "resume")
         until(lambda: set(overrides(ccx, 2).values()) == {None}, "both have resumed")
-    assert len(ccx.events("channel_ordered")) == 2
+    given = [event for event in ccx.events("channel_ordered") if not event.get("restored")]
+    assert [event["order"] for event in given] == ["drain", "resume"]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_order_outlives_a_restart(tmp_path: Path, workers: int) -> None:
+    options = ("--workers", str(workers), "--state-dir", str(tmp_path / "state"))
+    spec = written(tmp_path, DEMO)
+    with serving(spec, *options) as ccx:
+        ordered(ccx, "drain")
+        ccx.send(signal.SIGKILL)
+        ccx.wait()
+    with serving(spec, *options) as again:
+        again.event("started", count=workers)
+        assert set(overrides(again, workers).values()) == {"drain"}
+        assert again.event("channel_ordered")["restored"] is True
+        ordered(again, "resume")
+    with serving(spec, *options) as last:
+        assert set(overrides(last, 1).values()) == {None}
+
+
+def answered(ccx: Serving) -> int:
+    """The status of a short request, which any worker may take."""
+    with httpx.Client(base_url=ccx.client.base_url, trust_env=False, timeout=10) as client:
+        return client.post("/v1/messages", json=ASK).status_code
+
+
+def test_what_a_killed_worker_held_is_free_and_the_others_serve_on(tmp_path: Path) -> None:
+    """And of a parent that is killed the workers finish what is under way, and leave the port to the next."""
+    spec = written(tmp_path, "version: ccx/v1\nchannels: {demo: {provider: demo, limits: {concurrency: 1}}}\n")
+    with serving(spec, "--workers", "3") as ccx:
+        ccx.event("started", count=3)
+        pids(ccx, 3)
+        held = posted(ccx, SLOW)
+        assert answered(ccx) == 429
+        busy = set[int]()
+
+        def found() -> bool:
+            said = fresh(ccx, "/status").json()
+            busy.update({said["pid"]} if said["in_flight"] else ())
+            return bool(busy)
+
+        until(found, "one of them holds the place")
+        os.kill(busy.pop(), signal.SIGKILL)
+        until(lambda: answered(ccx) == 200, "the place of the dead is free", within=5)
+        held.close()
+        ccx.event("started", count=4)
+        slow = posted(ccx, SLOW)
+        ccx.send(signal.SIGKILL)
+        assert ccx.wait() == -signal.SIGKILL
+        assert b"message_stop" in rest(slow)
+        with serving(spec, "--listen", ccx.address) as again:
+            assert answered(again) == 200

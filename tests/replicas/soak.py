@@ -20,9 +20,10 @@ from tests.redis_server import redis_server
 from tests.replicas.replica import post, replicas, spec
 
 
-async def soak(minutes: float, *, rate: int, offered: float) -> None:
+async def soak(minutes: float, *, rate: int, offered: float, patience: str) -> None:
     with redis_server() as redis, tempfile.TemporaryDirectory() as folder:
-        async with replicas(spec(redis.url, limits=f"{{requests: {rate}/min}}"), Path(folder)) as them:
+        text = spec(redis.url, limits=f"{{requests: {rate}/min}}", timeout=patience)
+        async with replicas(text, Path(folder)) as them:
             statuses: Counter[str] = Counter()
             asking: set[asyncio.Task[None]] = set()
             alive = list(them)
@@ -55,9 +56,11 @@ async def soak(minutes: float, *, rate: int, offered: float) -> None:
             allowed = rate + (last - began) * rate / 60
             admitted = statuses["200"]
             seconds.sort()
+            errors = [one.gateway.shared.describe()["errors"] for one in alive if one.gateway.shared is not None]
             print(f"limit {rate}/min over {minutes:g} minutes, {offered:g} requests/s offered to 3 replicas, then 2")
             print(f"answers: {dict(sorted(statuses.items()))}")
             print(f"admitted {admitted}, allowed {allowed:.1f}: error {100 * (admitted - allowed) / allowed:+.3f} %")
+            print(f"times that a replica was without Redis, by cause: {errors}")
             print(f"seconds: p50 {seconds[len(seconds) // 2]:.4f}, p99 {seconds[int(len(seconds) * 0.99)]:.4f}")
 
 
@@ -66,8 +69,9 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--rate", type=int, default=600, help="requests a minute that the limit allows")
     parser.add_argument("--offered", type=float, default=30, help="requests a second")
+    parser.add_argument("--patience", default="250ms", help="how long a request waits for Redis")
     args = parser.parse_args()
-    asyncio.run(soak(args.minutes, rate=args.rate, offered=args.offered))
+    asyncio.run(soak(args.minutes, rate=args.rate, offered=args.offered, patience=args.patience))
 
 
 if __name__ == "__main__":
