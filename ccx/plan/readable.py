@@ -102,6 +102,7 @@ def treatment_fields(route: table.Route) -> Fields:
         ("failover", "backoff", "jitter"): "full" if failover.jitter else "none",
         ("failover", "retry_budget"): percent(failover.retry_budget) if failover.retry_budget is not None else "off",
         ("failover", "hedge"): hedge(failover.hedge),
+        ("failover", "midstream"): failover.midstream,
         ("on_loss",): route.on_loss,
     }
     if policy.max_output_tokens is not None:

@@ -187,6 +187,7 @@ def _failover(own: spec.Failover, inherited: spec.Failover) -> table.Failover:
         jitter=(own.backoff.jitter or inherited.backoff.jitter or "full") == "full",
         retry_budget=_budget(own.retry_budget, inherited.retry_budget),
         hedge=_hedge(own.hedge if own.hedge is not None else inherited.hedge),
+        midstream=own.midstream or inherited.midstream or usual.midstream,
     )
 
 

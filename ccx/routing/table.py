@@ -227,7 +227,7 @@ class Hedge:
 @dataclass(frozen=True, slots=True)
 class Failover:
     """`on` are classes of failure; times in milliseconds; `attempts` counts the first. `retry_budget` None: no
-    bound."""
+    bound. `midstream`: what becomes of a stream that breaks off half told."""
 
     on: frozenset[str] = frozenset(
         {
@@ -249,6 +249,7 @@ class Failover:
     jitter: bool = True
     retry_budget: Fraction | None = Fraction(1, 5)
     hedge: Hedge | None = None
+    midstream: Literal["error", "continue"] = "error"
 
 
 @dataclass(frozen=True, slots=True)

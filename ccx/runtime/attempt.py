@@ -70,6 +70,7 @@ class Failure:
     body: bytes = b""
     retry_after: float | None = None
     protocol: Protocol | None = None  # of `body`
+    shown: bool = False  # it broke off when the client had been told some of it
 
 
 def build_call(

@@ -328,6 +328,8 @@ def _is_good(request: Request, decision: Decision, flight: Flight) -> bool:
     if flight.status != 200 or not (flight.complete and flight.open) or exchange.error_kind is not None:
         return False
     served = exchange.attempts[-1] if exchange.attempts else None
+    if exchange.continuations:
+        return False  # put together from two
     if served is None or served.outcome != OK or USAGE_UNKNOWN in exchange.losses:
         return False
     talks = request.endpoint.operation is Operation.GENERATE and request.endpoint.protocol in CODECS

@@ -19,6 +19,7 @@ from ccx.routing.decide import Choice, Decision
 from ccx.routing.table import Hedge, Route
 from ccx.runtime.answers import KINDS, Sender, receipt, reply_headers
 from ccx.runtime.attempt import Failure
+from ccx.runtime.continuing import Continuing, continuing
 from ccx.runtime.hedging import Runner, raced
 from ccx.runtime.limits import Limiter, of_key, of_model
 from ccx.runtime.live import Upstream
@@ -102,7 +103,8 @@ async def serve_from_upstreams(
         started=now(),
         may_retry=lambda choice: retries.grant(choice.channel.name, budget, now()),
     )
-    around = Surroundings(request, outbound, selector, state, health, limiter, sender, now)
+    going_on = continuing(request, route, outbound, limiter, sender)
+    around = Surroundings(request, outbound, selector, state, health, limiter, sender, now, going_on)
     return await _Attempts(around, route, schedule, retries).made()
 
 
@@ -120,10 +122,23 @@ class _Attempts:
         self._refused: ClientError | None = None
         self._passed_over = False
         self._hedged = False
-        self._put_off: dict[str, tuple[Choice, Prepared]] = {}
+        self._put_off: dict[str, Choice] = {}
 
     async def made(self) -> list[Failure]:
         """See `serve_from_upstreams`."""
+        continuing = self._around.continuing
+        if continuing is None:
+            return await self._made()
+        try:
+            failures = await self._made()
+            if failures and continuing.begun:
+                await continuing.give_up()
+                return []
+            return failures
+        finally:
+            continuing.settle()
+
+    async def _made(self) -> list[Failure]:
         schedule, now = self._schedule, self._around.clock
         move = schedule.first()
         while (runner := await self._next(move)) is not None:
@@ -135,6 +150,8 @@ class _Attempts:
                 schedule.failed(before, failure.failure, retry_after=failure.retry_after)
             last, failure = failed[-1]
             self._failures.append(failure)
+            if self._around.continuing is not None and not await self._may_go_on(last, failure):
+                break
             move = schedule.after(
                 last,
                 failure.failure,
@@ -145,6 +162,17 @@ class _Attempts:
         if not self._failures:
             self._none_asked()
         return self._failures
+
+    async def _may_go_on(self, last: Move, failure: Failure) -> bool:
+        """Whether another may be asked, where the client may have been told some of the answer."""
+        continuing = self._around.continuing
+        assert continuing is not None  # noqa: S101 - asked only where there is one
+        if failure.shown:
+            self._schedule.renew(self._around.clock())
+            return await continuing.ready()
+        if continuing.begun:
+            continuing.refused(last.choice.channel.name)
+        return True
 
     async def _next(self, move: Move | None) -> Runner | None:
         """The next trial: of this move or of what comes in place of it, else of a target that has been waited for, and
@@ -169,7 +197,11 @@ class _Attempts:
         has come. None if it does not come in time."""
         around, schedule = self._around, self._schedule
         while self._put_off and schedule.may_wait(around.clock()):
-            choice, prepared = self._put_off.pop(next(iter(self._put_off)))
+            choice = self._put_off.pop(next(iter(self._put_off)))
+            try:
+                prepared = await self._asks.prepared(choice)
+            except ClientError:
+                continue  # the rest of an answer, which is not what it was put off for
             found = await around.limiter.wait(
                 choice,
                 ends=schedule.ends,
@@ -197,11 +229,17 @@ class _Attempts:
         if self._passed_over:
             raise _drained(self._route)
 
+    @property
+    def _asks(self) -> Outbound | Continuing:
+        """What makes the requests: the client's, or those for the rest of its answer."""
+        continuing = self._around.continuing
+        return continuing if continuing is not None and continuing.begun else self._around.outbound
+
     async def _ready(self, move: Move) -> Runner | _Unable:
         """The trial of a move, its wait being over, with what its limits take; or that it cannot be made."""
         around, choice = self._around, move.choice
         try:
-            prepared = await around.outbound.prepared(choice)
+            prepared = await self._asks.prepared(choice)
         except ClientError as error:
             # What cannot be converted may still go to a target that speaks the client's protocol.
             self._refused = self._refused or error
@@ -216,12 +254,12 @@ class _Attempts:
             return _Unable()
         name, waits = choice.channel.name, choice.channel.queue is not None
         if waits and around.limiter.crowded(choice):
-            self._put_off.setdefault(name, (choice, prepared))
+            self._put_off.setdefault(name, choice)
             return _Unable()
         taken = await around.limiter.enter(choice, move.key)
         if isinstance(taken, Short):
             if waits and not of_model(taken):
-                self._put_off.setdefault(name, (choice, prepared))
+                self._put_off.setdefault(name, choice)
             return _Unable(other_key=of_key(taken))
         return self._runner(move, prepared, taken)
 
@@ -254,7 +292,7 @@ class _Attempts:
                 if failure is None:
                     outbound.summarised(move.choice)
         finally:
-            await trial.close(answered=failure is None)
+            await trial.close(answered=failure is None or failure.shown)
         return [(move, failure)] if failure is not None else []
 
     def _may_be_hedged(self, runner: Runner) -> bool:
@@ -269,7 +307,7 @@ class _Attempts:
     async def _raced(self, runner: Runner, hedge: Hedge) -> list[tuple[Move, Failure]]:
         """As `_served`, with a second target asked if the first is silent for long."""
         exchange, made, winner = self._around.request.exchange, [runner], None
-        finished, served = False, False
+        finished, served, shown = False, False, False
         self._retries.asked(hedges(self._route.name), self._around.clock())
 
         async def second() -> Runner | None:
@@ -286,11 +324,12 @@ class _Attempts:
                 failure = await winner.trial.relay(winner.prepared)
                 served = failure is None
                 if failure is not None:
+                    shown = failure.shown
                     failed.append((winner, failure))
             finished = True
         finally:
             for one in made:
-                await one.trial.close(answered=(served or not finished) and one is (winner or runner))
+                await one.trial.close(answered=(served or shown or not finished) and one is (winner or runner))
         return [] if served else [(one.trial.move, failure) for one, failure in failed]
 
     async def _beside(self, runner: Runner, hedge: Hedge) -> Runner | None:

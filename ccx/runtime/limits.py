@@ -31,7 +31,7 @@ from ccx.runtime.queueing import Granted, NotNow, Queueing, RefusedWait
 from ccx.runtime.understand import Request
 from ccx.state.memory import MemoryState
 from ccx.state.meters import Charge, Held, Meter, Meters, Rate, Short, Sum, Taken
-from ccx.telemetry.exchange import OK, Exchange
+from ccx.telemetry.exchange import OK, Exchange, Spent
 from ccx.tokens.counter import TokenCounter
 
 BYTES_A_TOKEN: Final = 4
@@ -235,18 +235,27 @@ def used(taken: Taken, exchange: Exchange, *, answered: bool, spent: Decimal | N
 
 
 def cost_of(exchange: Exchange, prices: PriceList) -> Decimal | None:
-    """What a request cost at list price, in USD; None if its usage or the price is not known."""
-    served, prompt = exchange.channel, exchange.input_tokens
+    """What a request cost at list price, in USD, all calls that told its answer together; None if its usage or a price
+    is not known."""
+    if not exchange.spent:
+        return _cost(exchange, exchange.channel, exchange.model_sent, prices)
+    costs = [_cost(one, one.channel, one.model, prices) for one in exchange.spent]
+    known = [cost for cost in costs if cost is not None]
+    return sum(known, Decimal(0)) if len(known) == len(costs) else None
+
+
+def _cost(used_: Exchange | Spent, served: str | None, model: str | None, prices: PriceList) -> Decimal | None:
+    prompt = used_.input_tokens
     if served is None or prompt is None:
         return None
-    price = prices.price(served, exchange.model_sent, prompt=prompt)
+    price = prices.price(served, model, prompt=prompt)
     if price is None:
         return None
-    read, written = exchange.cache_read_tokens or 0, exchange.cache_write_tokens or 0
+    read, written = used_.cache_read_tokens or 0, used_.cache_write_tokens or 0
     return charge(
         price,
         input_tokens=max(prompt, read + written),
-        output_tokens=exchange.output_tokens or 0,
+        output_tokens=used_.output_tokens or 0,
         cache_read_tokens=read,
         cache_write_tokens=written,
     )

@@ -76,6 +76,15 @@ class Outbound:
             self._made[key] = made
         return made
 
+    def changed(self) -> Body:
+        """The client's body with the route's declared changes. Raises ClientError 400 for a form."""
+        return self._edited(self._json())
+
+    def other(self, body: Body, route: Route) -> Outbound:
+        """As this one for another body, which says in full what it goes on from."""
+        request = replace(self._request, body=body, dialogue=None)
+        return Outbound(request, route, method=self._method.decode(), query=self._query)
+
     def summarises_instead(self, choice: Choice, status: int | None) -> bool:
         """Whether this choice, which refused a compaction with this status, is now to be asked for a summary."""
         same = choice.surface.protocol is self._request.endpoint.protocol

@@ -67,6 +67,10 @@ class Schedule:
         """The deadline for the first byte, on the clock of `started`."""
         return self._ends
 
+    def renew(self, now: float) -> None:
+        """The deadline counts from now on: the first byte is out, and another is waited for."""
+        self._ends = now + self._failover.deadline / 1000
+
     def first(self) -> Move | None:
         """The first attempt; None if there is no target."""
         return self._fresh()

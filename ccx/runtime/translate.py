@@ -43,7 +43,7 @@ class Whole:
 async def drawn_whole(answer: Answer, drawing: Drawing) -> Whole:
     """The client's body for an answer with images. Raises UpstreamError where the answer breaks off or is none, and
     ClientError where the provider declined."""
-    plain = await _rest(answer)
+    plain = await rest(answer)
     if answer.observation is None:
         # Most images are larger than what is held back and looked at.
         answer.observation = await worked(len(plain), lambda: observe_body(Protocol.GEMINI, Operation.GENERATE, plain))
@@ -58,17 +58,22 @@ async def convert_whole(answer: Answer, conversion: Conversion, converted: Conve
     codec = CODECS[spoken]
     if answer.events and conversion.stream:
         return None
-    if answer.events or any(name == b"content-type" and _EVENTS.match(value) for name, value in answer.headers):
-        chunks = await _rest(answer)
+    if is_events(answer):
+        chunks = await rest(answer)
         give = conversion.streamed if conversion.stream else conversion.whole
         return Whole(*await worked(len(chunks), lambda: give(folded(chunks, codec, converted.context))))
-    plain = await _rest(answer)
+    plain = await rest(answer)
     if answer.observation is None and answer.observer is None:
         answer.observation = await worked(len(plain), lambda: observe_body(spoken, Operation.GENERATE, plain))
     return Whole(*await conversion.answer(plain, codec, converted.context))
 
 
-async def _rest(answer: Answer) -> bytes:
+def is_events(answer: Answer) -> bool:
+    """Whether an answer consists of events, readable at once or not."""
+    return answer.events or any(name == b"content-type" and _EVENTS.match(value) for name, value in answer.headers)
+
+
+async def rest(answer: Answer) -> bytes:
     """All of an answer, plain. Raises UpstreamError where it breaks off or cannot be read."""
     if answer.unread is not None:
         raise answer.unread
@@ -108,7 +113,7 @@ async def send_whole(
     """Give the client a converted answer that is there whole. Returns the attempt's outcome."""
     note(exchange, answer.observation if answer.observer is None else answer.observer.observation)
     exchange.losses = tuple(sorted({*exchange.losses, *whole.losses}))
-    headers = _headers(endpoint, answer, exchange, stream=stream)
+    headers = client_headers(endpoint, answer, exchange, stream=stream)
     await sender.whole(answer.status, headers, whole.body)
     return OK
 
@@ -128,8 +133,8 @@ async def send_stream(
     assert reply is not None  # noqa: S101 - a stream is never whole
     converter = conversion.stream_converter(CODECS[spoken], converted.context)
     observer = answer.observer
-    await sender.start(answer.status, _headers(endpoint, answer, exchange, stream=True))
-    silence = _Silence(sender, keepalive(endpoint.protocol))
+    await sender.start(answer.status, client_headers(endpoint, answer, exchange, stream=True))
+    silence = Silence(sender, keepalive(endpoint.protocol))
     try:
         chunk = b"".join(answer.held)
         while chunk:
@@ -164,7 +169,8 @@ async def send_stream(
     return OK
 
 
-def _headers(endpoint: Endpoint, answer: Answer, exchange: Exchange, *, stream: bool) -> list[Header]:
+def client_headers(endpoint: Endpoint, answer: Answer, exchange: Exchange, *, stream: bool) -> list[Header]:
+    """The headers of a converted answer."""
     kind = b"text/event-stream; charset=utf-8" if stream else b"application/json"
     if stream and endpoint.protocol is Protocol.GEMINI and not exchange.stream:
         kind = b"application/json"
@@ -178,7 +184,7 @@ def _headers(endpoint: Endpoint, answer: Answer, exchange: Exchange, *, stream: 
     return headers
 
 
-class _Silence:
+class Silence:
     """Sends a keep-alive after each `SILENCE` seconds in which nothing else was sent."""
 
     def __init__(self, sender: Sender, sign: bytes | None) -> None:

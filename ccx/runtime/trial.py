@@ -12,8 +12,11 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from ccx.errors import ClientError, UpstreamError
+from ccx.routing.decide import Choice
 from ccx.runtime.answers import Sender
 from ccx.runtime.attempt import Answer, Failure, Outgoing, attempt, build_call, said_later
+from ccx.runtime.broken import BrokenOff
+from ccx.runtime.continuing import Continuing
 from ccx.runtime.convert import Conversion, Converted
 from ccx.runtime.drawing import Drawing
 from ccx.runtime.limits import Limiter
@@ -44,6 +47,7 @@ class Surroundings(NamedTuple):
     limiter: Limiter
     sender: Sender
     clock: Callable[[], float]
+    continuing: Continuing | None = None  # where an answer that breaks off may be continued
 
 
 class Trial:
@@ -89,7 +93,8 @@ class Trial:
         return None
 
     async def relay(self, prepared: Prepared) -> Failure | None:
-        """Give the client the answer; or return why it turned out to be none, before any of it was shown."""
+        """Give the client the answer; or return why it turned out to be none, before any of it was shown, or how it
+        broke off where another may go on with it."""
         around, answer = self._around, self.answer
         assert answer is not None  # noqa: S101 - asked first
         exchange = around.request.exchange
@@ -99,10 +104,13 @@ class Trial:
         self.answer = None  # the relay's to end
         wait: float | None = None
         try:
-            self._outcome = await _relayed(around, answer, prepared)
+            self._outcome = await _relayed(around, answer, prepared, self.move.choice)
             if self._outcome != OK and answer.observer is not None and answer.observer.error is not None:
                 self._outcome, wait = said_later(answer.observer.error, self.move.choice)
             return None
+        except BrokenOff as error:
+            self._outcome, wait = error.failure.failure, error.failure.retry_after
+            return error.failure
         except CutError as error:
             if isinstance(error.__cause__, UpstreamError):
                 self._outcome = classify_exception(error.__cause__)
@@ -160,9 +168,13 @@ class Trial:
         return Attempt(choice.channel.name, protocol, choice.model or "", fingerprint, outcome, status, seconds)
 
 
-async def _relayed(around: Surroundings, answer: Answer, prepared: Prepared) -> str:
-    """Give the client an answer; the attempt's outcome."""
+async def _relayed(around: Surroundings, answer: Answer, prepared: Prepared, choice: Choice) -> str:
+    """Give the client an answer; the attempt's outcome. Raises BrokenOff where it broke and another may go on."""
     request, conversion, converted = around.request, around.outbound.conversion, prepared.converted
+    continuing = around.continuing
+    if continuing is not None and (continuing.begun or (answer.events and continuing.may)):
+        assert not isinstance(conversion, Drawing)  # noqa: S101 - images are not continued
+        return await continuing.relay(answer, prepared, choice, conversion)
     if converted is None or conversion is None:
         return await relay(prepared.outgoing.endpoint, answer, request.exchange, around.sender)
     if isinstance(conversion, Drawing):

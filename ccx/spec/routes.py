@@ -92,7 +92,7 @@ class Hedge(Node):
 
 
 class Failover(Node):
-    """What makes ccx try again, and how often. Never after the first byte to the client."""
+    """What makes ccx try again, and how often. Never after the first byte to the client, unless `midstream` says so."""
 
     on: tuple[FailureName, ...] | None = None
     """Classes of failure. Default: all but content_filter and bad_request."""
@@ -108,6 +108,12 @@ class Failover(Node):
     in trouble. Another channel may always be asked. `off` for no bound. Default 20%."""
     hedge: Annotated[Hedge | Off | None, OffOrFalse] = None
     """Ask a second target beside a slow first one. Default off."""
+    midstream: Literal["error", "continue"] | None = None
+    """What becomes of a stream that breaks off when the client has had some of it. `error`: it ends in the protocol's
+    own error. `continue`: if it is plain text so far (256 KiB at most), and the failure is one of `on`, the next
+    attempt is asked to go on where it stopped, and the client gets one answer of both; `deadline` counts from the
+    break. Another model, or another run of the same, writes the rest: not for answers that must be of one piece.
+    Default error."""
 
 
 class Cap(Node):

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 OK: Final = "ok"
 OUTPACED: Final = "outpaced"
@@ -47,6 +47,19 @@ class Attempt:
     outcome: str
     status: int | None
     seconds: float
+
+
+class Spent(NamedTuple):
+    """What one of several calls used that told an answer together. Tokens as in `Exchange`; of a call that broke before
+    it told them, an estimate."""
+
+    channel: str
+    model: str
+    input_tokens: int | None
+    output_tokens: int | None
+    cache_read_tokens: int | None
+    cache_write_tokens: int | None
+    reasoning_tokens: int | None
 
 
 class Seen(Protocol):
@@ -131,6 +144,8 @@ class Exchange:
     bytes_in: int = 0
     bytes_out: int = 0
     losses: tuple[str, ...] = ()
+    continuations: tuple[tuple[str, str], ...] = ()  # of a broken stream: a channel and ok, broken, failed, given_up
+    spent: tuple[Spent, ...] = ()  # by each call, where several told the answer; the exchange has the sum
     hedged: str | None = None  # a second target was asked beside the first: won or lost, that one
     table: str | None = None  # ACTIVE or CANARY while two tables serve; None while one does
     limited_by: str | None = None  # the meter that refused it
@@ -141,6 +156,11 @@ class Exchange:
     sticky_tokens: int | None = None  # the session's highest count of late, where that decided and not its own
     seen: Seen | None = None  # None if the request was never decided on
     asked: Asked | None = None
+
+    @property
+    def continued(self) -> int:
+        """How often another call went on with the answer."""
+        return sum(result in ("ok", "broken") for _, result in self.continuations)
 
     @property
     def channel(self) -> str | None:

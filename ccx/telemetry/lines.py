@@ -94,6 +94,8 @@ class ExchangeLine(Struct, gc=False):
     bytes         in, out
     digest        of the routing table that served the request
     table         active or canary while a new table is tried on a share of the sessions; null while one serves all
+    continued     how often another call went on with an answer whose stream had broken off: its tokens are those of all
+                  these calls together, for one that broke before it told them an estimate
     hedged        won or lost, if a second target was asked beside a slow first one: whether the second was quicker
     limited_by    the limit that refused it, if one did
     queued_ms     how long it waited in the queue of a channel at its limit; null if it did not
@@ -127,6 +129,7 @@ class ExchangeLine(Struct, gc=False):
     table: str | None
     finish: str | None
     losses: tuple[str, ...]
+    continued: int
     hedged: str | None
     limited_by: str | None
     queued_ms: float | None
@@ -212,6 +215,7 @@ def _structure(x: Exchange, clock: Clock, redact: Collection[str]) -> ExchangeLi
         x.table,
         None if x.finish is None else clip(x.finish),
         x.losses,
+        x.continued if x.continuations else 0,
         x.hedged,
         x.limited_by,
         None if x.queued_seconds is None else round(x.queued_seconds * 1000, 3),
@@ -327,6 +331,7 @@ def text_line(exchange: Exchange, clock: Clock, *, colour: bool) -> bytes:
         "" if x.client is None else f"client {x.client}",
         "" if x.cache is None else f"cache {x.cache}",
         "" if x.sticky_tokens is None else f"sticky {x.sticky_tokens}",
+        f"continued {x.continued}" if x.continued else "",
         "" if x.error_kind is None else f"error {x.error_kind}",
         ", ".join(f"{a.channel}: {a.outcome}" for a in x.attempts if a.outcome != OK),
     ]

@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 from ccx import __version__
 from ccx.telemetry import process
-from ccx.telemetry.exchange import OUTPACED, Exchange
+from ccx.telemetry.exchange import OUTPACED, Exchange, Spent
 from ccx.telemetry.exposition import WorkerSnapshot, decode, encode, merge, render
 from ccx.telemetry.registry import MAX_SERIES, OTHER, Registry
 
@@ -78,6 +78,13 @@ class Metrics:
             "Calls to another channel than the one that had failed the request, by the class of that failure.",
             labels=("reason",),
             closed=frozenset({"reason"}),
+        )
+        self.continuations = registry.counter(
+            "ccx_continuations_total",
+            "Calls to go on with an answer whose stream broke off: ok, broken (as well), failed (no answer); "
+            "given_up, by the channel that broke, where nobody went on.",
+            labels=("channel", "result"),
+            closed=frozenset({"result"}),
         )
         self.hedges = registry.counter(
             "ccx_hedges_total",
@@ -332,7 +339,15 @@ class Metrics:
             self.queue_waits.labelled(x.queued_for or "").observe(x.queued_seconds)
         if not attempts:
             return
-        model = attempts[-1].model
+        for continuing, result in x.continuations:
+            self.continuations.labelled(continuing, result).value += 1
+        if x.spent:
+            for spent in x.spent:
+                self._observe_tokens(spent, spent.channel, spent.model)
+        else:
+            self._observe_tokens(x, channel, attempts[-1].model)
+
+    def _observe_tokens(self, x: Exchange | Spent, channel: str, model: str) -> None:
         if model not in self.known_models:
             model = OTHER
         if x.input_tokens:

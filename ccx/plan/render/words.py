@@ -172,6 +172,8 @@ def _between_failovers(before: Failover, after: Failover, to: str) -> Iterator[s
         yield f"retry_budget {_budget(before)} {to} {_budget(after)}"
     if before.hedge != after.hedge:
         yield f"hedge {hedge(before.hedge)} {to} {hedge(after.hedge)}"
+    if before.midstream != after.midstream:
+        yield f"midstream {before.midstream} {to} {after.midstream}"
 
 
 def _backoff(failover: Failover) -> str:
