@@ -10,12 +10,15 @@ from ccx.lint.edit import replaced, without
 from ccx.lint.rule import Rule
 from ccx.lint.subject import RouteView, Subject, TargetView
 from ccx.routing.promotion import overlap
+from ccx.protocols.names import CHAT_PROTOCOLS
+from ccx.routing.compile_conditions import admitted
 from ccx.routing.table import Channel
 from ccx.spec.diagnostics import Fix, Path
 from ccx.spec.finding import Finding
 from ccx.spec.routes import Failover
 
 _LIMITED: Final = ("connect", "first_byte", "idle")
+_MIDSTREAM: Final = frozenset({"overloaded", "server_error", "timeout"})
 
 
 def span_of_time(milliseconds: int) -> str:
@@ -198,6 +201,26 @@ def promoted_together(subject: Subject) -> Iterator[Finding]:
             )
 
 
+def never_continued(subject: Subject) -> Iterator[Finding]:
+    for route in subject.routes:
+        failover = route.rule.failover
+        if route.written.failover.midstream != "continue" or route.rule.deny is not None:
+            continue
+        if failover.attempts < 2:
+            why, help_ = "allows one attempt, so nobody else goes on", "allow 2 attempts or more"
+        elif not failover.on & _MIDSTREAM:
+            why = "fails over on nothing that breaks a stream"
+            help_ = f"add some of {', '.join(sorted(_MIDSTREAM))} to `on`"
+        elif route.written.when.stream is False:
+            why, help_ = "takes no request for a stream", "remove `midstream`"
+        elif not admitted(route.rule.when) & CHAT_PROTOCOLS:
+            why, help_ = "takes no conversations, and only those are continued", "remove `midstream`"
+        else:
+            continue
+        at = (*route.path, "failover", "midstream")
+        yield Finding(at, "CCX318", f"route `{route.written.name}` {why}", help=f"{help_}: as it is, it does nothing")
+
+
 FAILOVER: Final[tuple[Rule, ...]] = (
     Rule(("CCX302",), single_targets),
     Rule(("CCX303",), same_domains),
@@ -209,4 +232,5 @@ FAILOVER: Final[tuple[Rule, ...]] = (
     Rule(("CCX315",), long_timeouts),
     Rule(("CCX316",), breakers),
     Rule(("CCX317",), promoted_together),
+    Rule(("CCX318",), never_continued),
 )

@@ -20,7 +20,16 @@ ProtocolName = Literal["messages", "chat", "responses", "gemini", "images", "emb
 Percent = Annotated[int, Field(ge=0, le=100)]
 Title = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
-MANNERS: Final = ("refused", "unreachable", "stall", "timeout", "reset", "cut", "stall_mid_stream")
+MANNERS: Final = (
+    "refused",
+    "unreachable",
+    "stall",
+    "timeout",
+    "reset",
+    "cut",
+    "stall_mid_stream",
+    "overloaded_mid_stream",
+)
 _TIME: Final = r"\d+(?:\.\d+)?(?:ms|s|m|h)"
 MOMENT_PATTERN: Final = (
     rf"^(?:wait {_TIME}|{NAME_PATTERN[1:-1]} (?:[2-5]\d\d|{'|'.join(MANNERS)})(?: {_TIME})?(?: at {_TIME})?)$"
@@ -96,10 +105,12 @@ class ScriptedAnswer(Node):
     """The wait it asks for."""
 
 
-Manner = Literal["refused", "unreachable", "stall", "timeout", "reset", "cut", "stall_mid_stream"]
+Manner = Literal[
+    "refused", "unreachable", "stall", "timeout", "reset", "cut", "stall_mid_stream", "overloaded_mid_stream"
+]
 """`refused`: no connection. `unreachable`: none within the connect limit. `stall`, `timeout`: no first byte in time.
 `reset`: the connection dies before an answer. `cut`: it dies in the middle of one. `stall_mid_stream`: it falls silent
-there."""
+there. `overloaded_mid_stream`: it says there that it is overloaded; where no stream is asked for, at once."""
 Scripted = Annotated[int, Field(ge=200, le=599)] | Manner | ScriptedAnswer
 Script = Annotated[tuple[Scripted, ...], Field(min_length=1)]
 
@@ -163,6 +174,7 @@ ErrorName = Literal[
     "server_error",
     "timeout",
     "upstream_cut",
+    "upstream_stream_error",
 ]
 
 
@@ -198,6 +210,8 @@ class Expectation(Node):
     """The channel that answers, in the end."""
     attempts: Annotated[int, Field(ge=0, le=64)] | None = None
     """How many upstreams are asked."""
+    continued: Annotated[int, Field(ge=0, le=64)] | None = None
+    """How often another upstream goes on with an answer whose stream broke off."""
     timeline: tuple[TimelineLine, ...] | None = None
     """Every attempt and wait, in order."""
     within: Duration | None = None

@@ -16,7 +16,7 @@ from ccx.routing.facts import Facts
 from ccx.spec.locations import Place
 from ccx.spec.suite import Matrix, RequestFacts, RoutingTest
 
-_OF_A_RUN = ("served_by", "attempts", "timeline", "within")
+_OF_A_RUN = ("served_by", "attempts", "continued", "timeline", "within")
 
 
 @dataclass(frozen=True, slots=True)

@@ -220,6 +220,7 @@ def _told(exchange: Exchange, log: list[Asked], client: _Client, decided: Decide
         answered=client.answered * 1000 if client.answered is not None else None,
         route=exchange.route,
         trouble=trouble,
+        continued=exchange.continued,
     )
 
 

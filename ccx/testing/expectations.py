@@ -100,6 +100,8 @@ def _of_the_run(expect: Expectation, seen: _Seen) -> Iterator[Mismatch]:
         yield Mismatch("served_by", expect.served_by, drilled.served_by or f"nobody: {_ended(seen)}")
     if expect.attempts is not None and drilled.attempts != expect.attempts:
         yield Mismatch("attempts", str(expect.attempts), str(drilled.attempts))
+    if expect.continued is not None and drilled.continued != expect.continued:
+        yield Mismatch("continued", str(expect.continued), str(drilled.continued))
     if expect.timeline is not None and not _same(expect.timeline, drilled.timeline):
         yield Mismatch("timeline", _timeline(expect.timeline), _timeline(drilled.timeline) or "nobody is asked")
     if expect.within is not None and (drilled.answered is None or drilled.answered > expect.within + _SLACK):

@@ -33,7 +33,8 @@ class Drilled:
     """What a drill saw. Times are milliseconds on the drill's own clock, from the request.
 
     `asked` are the upstreams asked, as (channel, model), in order. `answered` is when the client got its first byte.
-    `error` is the class of failure the client was told of. `trouble` says why the drill shows nothing.
+    `error` is the class of failure the client was told of. `trouble` says why the drill shows nothing. `continued` is
+    how often another upstream went on with an answer that broke off.
     """
 
     status: int | None
@@ -44,6 +45,7 @@ class Drilled:
     answered: float | None
     route: str | None
     trouble: str | None = None
+    continued: int = 0
 
     @property
     def attempts(self) -> int:

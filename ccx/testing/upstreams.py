@@ -16,6 +16,7 @@ from typing import Any, assert_never
 import msgspec
 
 from ccx.errors import ConnectError, ConnectionLost, UpstreamError, UpstreamTimeout
+from ccx.protocols.failures import render_stream_error
 from ccx.protocols.names import Protocol
 from ccx.routing.facts import Facts
 from ccx.spec.suite import RoutingTest, Scripted, ScriptedAnswer
@@ -129,6 +130,8 @@ class ScriptedEngine:
                 answer = _broken(healthy(call, 200), End.CUT)
             case "stall_mid_stream":
                 answer = _broken(healthy(call, 200), End.STALL)
+            case "overloaded_mid_stream":
+                answer = _overloaded(call, healthy(call, 200))
             case _:
                 assert_never(manner)
         if manner in ("unreachable", "stall", "timeout"):
@@ -253,6 +256,15 @@ def _asking(body: dict[str, Any], wait: int | None) -> dict[str, Any]:
     if wait is not None:
         details.append({"@type": _RETRY_INFO, "retryDelay": f"{wait / 1000:g}s"})
     return {"error": {**error, "details": details} if details else error}
+
+
+def _overloaded(call: Call, answer: Answer) -> Answer:
+    """The first half of a stream, and then an error in it; an error at once where it is none."""
+    if len(answer.pieces) < 2:
+        return failing(call, ScriptedAnswer(error="overloaded"))
+    message = "The drill's upstream is overloaded, as scripted."
+    error = Piece(0.0, render_stream_error(_protocol(call), kind="overloaded", message=message))
+    return replace(answer, pieces=(*answer.pieces[: len(answer.pieces) // 2], error))
 
 
 def _broken(answer: Answer, end: End) -> Answer:

@@ -119,6 +119,9 @@ def test_retry_budgets_and_ejection() -> None:
     assert routed({"hedge": {"after": "2s"}}, {}).failover.hedge == Hedge(2_000, Fraction(1, 20))
     assert routed({"hedge": "off"}, {}, hedge={"after": "2s", "share": "10%"}).failover.hedge is None
     assert routed({}, {}, hedge={"after": "2s", "share": "10%"}).failover.hedge == Hedge(2_000, Fraction(1, 10))
+    assert routed({}, {}).failover.midstream == "error"
+    assert routed({}, {}, midstream="continue").failover.midstream == "continue"
+    assert routed({"midstream": "error"}, {}, midstream="continue").failover.midstream == "error"
     assert routed({}, {}).tiers[0].max_ejection == 1
     assert routed({}, {"max_ejection": "30%"}).tiers[0].max_ejection == Fraction(3, 10)
 

@@ -54,6 +54,7 @@ MANNERS = {
     "reset": ["one reset at 0s", "two 200 at 0s"],
     "cut": ["one cut at 0s"],
     "stall_mid_stream": ["one stall_mid_stream 50s at 0s"],
+    "overloaded_mid_stream": ["one overloaded_mid_stream at 0s"],
     "{error: overloaded}": ["one 529 at 0s", "two 200 at 0s"],
     "{error: quota}": ["one 402 at 0s", "two 200 at 0s"],
     "{error: context_window}": ["one 400 at 0s", "two 200 at 0s"],
@@ -74,6 +75,7 @@ WHOLE = {
     "stall": ["one stall 600s at 0s"],  # without a stream only `total` holds, and then the deadline is over
     "cut": ["one cut at 0s", "two 200 at 0s"],
     "stall_mid_stream": ["one stall_mid_stream 600s at 0s"],
+    "overloaded_mid_stream": ["one overloaded_mid_stream at 0s", "two 200 at 0s"],
 }
 
 
@@ -187,3 +189,31 @@ def test_work_in_a_thread_takes_no_time_on_the_clock() -> None:
         return await asyncio.to_thread(lambda: 7), asyncio.get_running_loop().time()
 
     assert clock.run(main()) == (7, 0.0)
+
+
+CONTINUED = PAIR.replace("attempts: 3,", "attempts: 3, midstream: continue,")
+
+
+@pytest.mark.parametrize("manner", ["cut", "stall_mid_stream", "overloaded_mid_stream"])
+@pytest.mark.parametrize("protocol", ["messages", "chat", "responses", "gemini"])
+@pytest.mark.parametrize("channel", ["anthropic", "openai"])
+def test_an_answer_that_breaks_off_is_continued(tmp_path: Path, manner: str, protocol: str, channel: str) -> None:
+    at = "50s" if manner == "stall_mid_stream" else "0s"
+    test = (
+        f"  - {{name: t, request: {{model: m, protocol: {protocol}, stream: true}}, upstreams: {{one: [{manner}]}}, "
+        f"expect: {{status: 200, served_by: two, attempts: 2, continued: 1, within: 0s, "
+        f"timeline: [one {manner}, two 200 at {at}]}}}}\n"
+    )
+    (one,) = results(CONTINUED.replace("CHANNEL", channel) + test, tmp_path)
+    assert one.passed, one.mismatches
+
+
+def test_what_is_not_continued_is_told(tmp_path: Path) -> None:
+    tests = (
+        "  - {name: t, request: {model: m, stream: true}, attempts: [cut], "
+        "expect: {error: upstream_cut, continued: 2}}\n"
+        "  - {name: u, request: {model: m, stream: true}, attempts: [cut, 200], expect: {continued: 0}}\n"
+    )
+    kept, wrong = results(CONTINUED.replace("CHANNEL", "anthropic") + tests, tmp_path)
+    assert kept.passed, kept.mismatches
+    assert [(one.field, one.expected, one.got) for one in wrong.mismatches] == [("continued", "0", "1")]

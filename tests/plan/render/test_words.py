@@ -131,6 +131,7 @@ def test_every_difference_of_outcomes_has_words() -> None:
         Failover(jitter=False),
         Failover(retry_budget=None),
         Failover(hedge=Hedge(2_000)),
+        Failover(midstream="continue"),
     ]
     assert len(policies) == len(RequestPolicy.__dataclass_fields__)
     assert len(failovers) == len(Failover.__dataclass_fields__)
