@@ -13,33 +13,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Final
 
 import msgspec
 
 from ccx.errors import BadReply, UpstreamError
 from ccx.protocols import ir
-from ccx.protocols.body import Body, open_body
+from ccx.protocols.body import Body
 from ccx.protocols.codec import Asked, Codec, Context, StreamEncoder
-from ccx.protocols.continuation import (
-    CONTINUED,
-    continuation,
-    is_plain,
-    remaining,
-    shown,
-    takes_prefill,
-    thinks,
-)
+from ccx.protocols.continuation import CONTINUED
 from ccx.protocols.conversion import CODECS
 from ccx.protocols.failures import keepalive, render_stream_error
 from ccx.protocols.names import Operation, Protocol
-from ccx.protocols.observe import StreamObserver
+from ccx.protocols.observe import Observation, StreamObserver
 from ccx.protocols.splice import Splice, Story, added
 from ccx.protocols.sse import SseDecoder
 from ccx.protocols.stream import events
 from ccx.routing.decide import Choice
-from ccx.routing.table import RequestPolicy, Route
+from ccx.routing.table import Route
 from ccx.runtime.answers import Sender, receipt, reply_headers
 from ccx.runtime.attempt import Answer, Failure
 from ccx.runtime.broken import Break, BrokenOff, Record, before_error, class_of
@@ -48,6 +39,7 @@ from ccx.runtime.encoded import worked
 from ccx.runtime.limits import BYTES_A_TOKEN, Limiter
 from ccx.runtime.outbound import Outbound, Prepared
 from ccx.runtime.relay import Tail, note
+from ccx.runtime.remainder import Remainder
 from ccx.runtime.translate import Silence, client_headers, is_events, rest
 from ccx.runtime.understand import Request
 from ccx.telemetry.exchange import OK, Exchange, Spent
@@ -67,8 +59,7 @@ class Continuing:
     def __init__(self, request: Request, route: Route, outbound: Outbound, limiter: Limiter, sender: Sender) -> None:
         self.begun = False  # some has been told, and its stream broke off
         self._request = request
-        self._route = route
-        self._outbound = outbound
+        self._remainder = Remainder(request, route, outbound)
         self._limiter = limiter
         self._sender = sender
         self._protocol = request.endpoint.protocol
@@ -80,10 +71,6 @@ class Continuing:
         self._over = False
         self._first: Break | None = None
         self._choice: Choice | None = None  # whose answer is told now, or was last
-        self._text, self._hidden = "", ""
-        self._body: Body | None = None  # as the route changes it
-        self._limit: int | None = None
-        self._outbounds: dict[bool, Outbound] = {}
         self._spent: list[Spent] = []
         self._losses: set[str] = set()
 
@@ -104,6 +91,7 @@ class Continuing:
         self._losses.update(exchange.losses)
         try:
             if self.begun:
+                note(exchange, Observation())  # what the calls before used is in the books
                 result = "broken"
                 await self._go_on(answer, prepared, choice)
             elif conversion is None or prepared.converted is None:
@@ -185,7 +173,7 @@ class Continuing:
         context = prepared.converted.context if prepared.converted is not None else None
         context = context or Context(choice.channel.dialect, choice.model or "")
         usage = self._total()
-        splice = Splice(self._story, usage=usage, hidden=self._hidden)
+        splice = Splice(self._story, usage=usage, hidden=self._remainder.hidden)
         if answer.events:
             await self._tell_stream(answer, codec, context, splice)
         else:
@@ -293,45 +281,21 @@ class Continuing:
 
     async def ready(self) -> bool:
         """Whether what broke off can be continued; then `prepared` asks for the rest."""
-        story = self._story
+        story, remainder = self._story, self._remainder
         if not story.continuable or (self._passed and self._protocol is Protocol.RESPONSES and self._encoder is None):
             return False  # of a passed-through Responses stream the ids of its items are not ours to go on with
-        if self._body is None:
-            self._body = await worked(len(self._request.body.raw), self._outbound.changed)
-            if not is_plain(self._protocol, self._body):
-                return False
-        text = story.text
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            return False  # half a character: no upstream could be shown it
-        self._text = shown(text)
-        self._hidden = text[len(self._text) :]
-        self._outbounds = {}
-        policy = self._route.policy
-        self._limit = remaining(
-            self._protocol, self._body, limit=policy.max_output_tokens, said=story.spoken // BYTES_A_TOKEN
-        )
+        if not await remainder.asked(story):
+            return False
         if self._encoder is None:
-            self._encoder = await self._caught_up(self._body)
+            assert remainder.body is not None  # noqa: S101 - it is asked
+            self._encoder = await self._caught_up(remainder.body)
         if self._silence is None:
             self._silence = Silence(self._sender, keepalive(self._protocol))
         return True
 
     async def prepared(self, choice: Choice) -> Prepared:
         """The request that asks this choice for the rest. Raises ClientError as `Outbound.prepared`."""
-        body = self._body
-        assert body is not None  # noqa: S101 - only once it is ready
-        model = choice.model or ""
-        prefill = takes_prefill(choice.surface.protocol, model, thinks=thinks(self._protocol, body))
-        outbound = self._outbounds.get(prefill)
-        if outbound is None:
-            told = await worked(
-                len(body.raw), lambda: open_body(continuation(self._protocol, body, self._text, prefill=prefill))
-            )
-            route = replace(self._route, policy=RequestPolicy(max_output_tokens=self._limit))
-            outbound = self._outbounds[prefill] = self._outbound.other(told, route)
-        return await outbound.prepared(choice)
+        return await self._remainder.prepared(choice)
 
     def refused(self, channel: str) -> None:
         """A channel that was to go on gave no answer."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
-from ccx.errors import ClientError, ErrorKind, GatewayError
+from ccx.errors import ClientError, ErrorKind, GatewayError, HttpError
 from ccx.protocols.names import Operation
 from ccx.routing.decide import Choice, Decision
 from ccx.routing.table import Hedge, Route
@@ -130,7 +130,12 @@ class _Attempts:
         if continuing is None:
             return await self._made()
         try:
-            failures = await self._made()
+            try:
+                failures = await self._made()
+            except HttpError:
+                if not continuing.begun:
+                    raise
+                failures = self._failures  # the client has been told some of it, and cannot be told anything else
             if failures and continuing.begun:
                 await continuing.give_up()
                 return []

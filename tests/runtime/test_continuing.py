@@ -14,7 +14,9 @@ from typing import Any
 import httpx
 import pytest
 
-from ccx.runtime.limits import cost_of
+from ccx.errors import GatewayError
+from ccx.routing.decide import Choice
+from ccx.runtime.limits import Limiter, cost_of
 from ccx.telemetry.lines import Clock, json_line, text_line
 from ccx.telemetry.metrics import Metrics
 from tests.faults import Action, FaultUpstream, Reply, Stall
@@ -511,3 +513,39 @@ async def test_an_answer_of_two_is_not_kept(tmp_path: Path) -> None:
         assert text_of(await ask(gw), "messages") == "a b c."
         assert text_of(await ask(gw), "messages") == "a b d."
         assert len(there.requests) == 2
+
+
+async def test_what_goes_wrong_here_while_it_is_continued_is_not_told_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enter = Limiter.enter
+
+    async def closed(self: Limiter, choice: Choice, key: int | None) -> Any:
+        if choice.channel.name == "second":
+            raise GatewayError(503, "overloaded", "the store of limits is gone")
+        return await enter(self, choice, key)
+
+    monkeypatch.setattr(Limiter, "enter", closed)
+    first = Pieces(messages("a ", whole=False), cut=True)
+    async with served([first], [Pieces(messages("b"))], tmp_path) as (gw, _, _there):
+        answer = await ask(gw)
+        assert answer.status_code == 200
+        assert answer.text.count("event: error") == 1
+        assert "broke off" in answer.text
+        assert (await gw.exchange()).error_kind == "upstream_cut"
+        assert not gw.troubles
+
+
+async def test_a_winner_of_two_that_breaks_off_is_continued(tmp_path: Path) -> None:
+    first = [Stall()]
+    second = [Pieces(messages("a ", whole=False), cut=True), Pieces(messages("b."))]
+    hedge = ", hedge: {after: 20ms, share: 100%}"
+    async with served(first, second, tmp_path, failover=hedge, limits=", limits: {output_tokens: 10000/day}") as (
+        gw,
+        _,
+        _there,
+    ):
+        assert text_of(await ask(gw), "messages") == "a b."
+        exchange = await gw.exchange()
+        assert outcomes(exchange) == [("first", "outpaced"), ("second", "server_error"), ("second", "ok")]
+        assert exchange.continued == 1

@@ -74,6 +74,7 @@ def test_the_whole_line() -> None:
         "table": None,
         "finish": "stop",
         "losses": ["messages.0.cache"],
+        "continued": 0,
         "hedged": None,
         "limited_by": None,
         "queued_ms": None,

@@ -166,9 +166,9 @@ FAILOVER: Final[tuple[RuleInfo, ...]] = (
         "continue-never",
         severity="warning",
         summary="A route asks for streams to be continued where none ever is.",
-        why="""Who goes on with an answer that broke off is asked by the rules of failover: after the only attempt nobody
-        is, and a class of failure that is not in `on` ends the answer. Only conversations that are streamed have a
-        middle.""",
+        why="""Who goes on with an answer that broke off is asked by the rules of failover: after the only attempt it is
+        nobody, and a class of failure that is not in `on` ends the answer. Only conversations that are streamed have
+        a middle.""",
         bad="""
         channels: {a: {provider: demo}, b: {provider: demo}}
         routes: [{name: r, to: [a, b], failover: {midstream: continue, on: [connect, rate_limit]}}]
