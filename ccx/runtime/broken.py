@@ -13,12 +13,10 @@ from typing import Final
 
 from ccx.errors import BadReply
 from ccx.protocols.codec import StreamDecoder
-from ccx.protocols.failures import read_error
-from ccx.protocols.names import Protocol
 from ccx.protocols.splice import Story
 from ccx.protocols.sse import SseDecoder, parse_events
 from ccx.runtime.attempt import Failure
-from ccx.upstream.outcome import FailureClass, classify
+from ccx.upstream.outcome import FailureClass
 
 LUMP: Final = 32 * 1024
 """Bytes of a passed-through stream that are decoded at once: a short answer that ends well never is."""
@@ -35,14 +33,18 @@ class BrokenOff(Exception):
 
 
 class Break(Exception):
-    """How a stream broke: the class, whose word it was, and what the client is to be told if nobody goes on."""
+    """How a stream broke: the class, the wait in seconds that was asked for, the kind of error for the exchange, and
+    what the client is to be told if nobody goes on."""
 
-    def __init__(self, failure: FailureClass, message: str, kind: str, say: Callable[[], bytes]) -> None:
+    def __init__(
+        self, failure: FailureClass, message: str, kind: str, say: Callable[[], bytes], *, wait: float | None = None
+    ) -> None:
         super().__init__(message)
         self.failure = failure
         self.message = message
         self.kind = kind
         self.say = say
+        self.wait = wait
 
 
 class Record:
@@ -88,17 +90,3 @@ def before_error(whole: bytes, error: bytes) -> tuple[bytes, bytes]:
             return whole[:at], whole[at:]
         at = end
     return whole, b""
-
-
-def class_of(error: bytes, protocol: Protocol, dialect: str) -> tuple[FailureClass, str]:
-    """The class of an error that an upstream told inside its stream, and its words."""
-    said = read_error(protocol, error)
-    found = classify(
-        dialect=dialect,
-        status=200,
-        type=said.type,
-        code=said.code,
-        message=said.message,
-        status_text=said.status_text,
-    )
-    return found or "server_error", said.message or "the upstream told an error"

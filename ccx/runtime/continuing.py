@@ -32,8 +32,8 @@ from ccx.protocols.stream import events
 from ccx.routing.decide import Choice
 from ccx.routing.table import Route
 from ccx.runtime.answers import Sender, receipt, reply_headers
-from ccx.runtime.attempt import Answer, Failure
-from ccx.runtime.broken import Break, BrokenOff, Record, before_error, class_of
+from ccx.runtime.attempt import Answer, Failure, said_later
+from ccx.runtime.broken import Break, BrokenOff, Record, before_error
 from ccx.runtime.convert import Conversion, decoded_body, folded, loss_names, new_id
 from ccx.runtime.encoded import worked
 from ccx.runtime.limits import BYTES_A_TOKEN, Limiter
@@ -86,24 +86,23 @@ class Continuing:
         """Tell the client this answer, or the rest of its answer out of this one. Returns the attempt's outcome, `ok`;
         raises BrokenOff where it broke."""
         exchange, observer = self._request.exchange, answer.observer
-        before, result, broken = self._story.spoken, "", None
+        before, going_on, result, broken = self._story.spoken, self.begun, "", None
         self._choice = choice
         self._losses.update(exchange.losses)
         try:
-            if self.begun:
+            if going_on:
                 note(exchange, Observation())  # what the calls before used is in the books
-                result = "broken"
                 await self._go_on(answer, prepared, choice)
             elif conversion is None or prepared.converted is None:
                 await self._pass(answer, choice)
             else:
                 await self._convert(answer, prepared, prepared.converted.context, conversion)
-            result = result and "ok"
+            result = "ok"
         except Break as error:
-            broken = error
+            result, broken = "broken", error
             self._first = self._first or error
             self.begun = True
-            raise BrokenOff(Failure(error.failure, error.message, shown=True)) from None
+            raise BrokenOff(Failure(error.failure, error.message, retry_after=error.wait, shown=True)) from None
         finally:
             if answer.reply is not None:
                 answer.reply.abort()
@@ -113,7 +112,7 @@ class Continuing:
             if broken is not None and self._story.continuable:
                 self._estimate(exchange, self._story.spoken - before)
             self._book(exchange, choice)
-            if result:
+            if going_on and result:
                 exchange.continuations = (*exchange.continuations, (choice.channel.name, result))
         self._still()
         await self._sender.end()
@@ -153,9 +152,11 @@ class Continuing:
                 raise self._declared(observer.error, tail.held)
             if not observer.terminal:
                 raise BadReply("it ended early", stage="body")
-            if tail.held:
-                await sender.piece(tail.held)
+            if left := tail.rest():
+                await sender.piece(left)
         except UpstreamError as error:
+            if observer.over and not tail.held:
+                return  # all has been said: what broke is the connection only
             raise self._cut(error, observer) from error
 
     async def _convert(self, answer: Answer, prepared: Prepared, context: Context, conversion: Conversion) -> None:
@@ -260,22 +261,22 @@ class Continuing:
 
     def _declared(self, error: bytes, said: bytes) -> Break:
         """An error that the upstream told inside its stream, passed through."""
-        failure, message = self._class_of(error)
-        return Break(failure, message, "upstream_stream_error", lambda: said)
+        failure, wait = self._class_of(error)
+        return Break(failure, "the upstream told an error", "upstream_stream_error", lambda: said, wait=wait)
 
     def _failed(self, failed: ir.Failed, observer: StreamObserver | None) -> Break:
         """An error that a decoder tells: the upstream's own, or that its stream ended early."""
         encoder = self._encoder
         assert encoder is not None  # noqa: S101 - a decoder's events go through one
         if observer is not None and observer.error is not None:
-            failure, _ = self._class_of(observer.error)
-            return Break(failure, failed.message, "upstream_stream_error", lambda: encoder.encode(failed))
+            failure, wait = self._class_of(observer.error)
+            return Break(failure, failed.message, "upstream_stream_error", lambda: encoder.encode(failed), wait=wait)
         return Break("server_error", failed.message, "upstream_cut", lambda: encoder.encode(failed))
 
-    def _class_of(self, error: bytes) -> tuple[FailureClass, str]:
+    def _class_of(self, error: bytes) -> tuple[FailureClass, float | None]:
         choice = self._choice
         assert choice is not None  # noqa: S101 - known as soon as anything is relayed
-        return class_of(error, choice.surface.protocol, choice.channel.dialect)
+        return said_later(error, choice)
 
     # --- going on -----------------------------------------------------------------------------------------------------
 

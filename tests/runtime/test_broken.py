@@ -18,7 +18,7 @@ from ccx.protocols.names import Protocol
 from ccx.protocols.splice import Splice, Story
 from ccx.protocols.sse import SseDecoder
 from ccx.protocols.stream import events
-from ccx.runtime.broken import LUMP, Record, before_error, class_of
+from ccx.runtime.broken import LUMP, Record, before_error
 from ccx.runtime.convert import folded
 
 ASKED = Asked("m", {"stream_options": {"include_usage": True}}, True, 1)
@@ -136,9 +136,3 @@ def test_an_error_is_cut_out_whole(end: bytes) -> None:
     assert before_error(before + error + after, b'{"error":{"type":"x"}}') == (before, error + after)
     assert before_error(error.removesuffix(end), b'{"error":{"type":"x"}}') == (b"", error.removesuffix(end))
     assert before_error(before, b'{"error":{"type":"x"}}') == (before, b"")
-
-
-def test_the_class_of_an_error_inside_a_stream() -> None:
-    error = b'{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}'
-    assert class_of(error, Protocol.MESSAGES, "anthropic") == ("overloaded", "Overloaded")
-    assert class_of(b"{}", Protocol.CHAT, "openai")[0] == "server_error"

@@ -445,6 +445,7 @@ async def test_a_client_that_leaves_ends_it(tmp_path: Path) -> None:
         exchange = await gw.exchange()
         assert exchange.status == 499
         assert outcomes(exchange) == [("first", "server_error"), ("second", "cancelled")]
+        assert exchange.continuations == ()
         await there.all_closed()
         assert gw.gateway.state.inflight("second") == 0
 
