@@ -7,6 +7,7 @@ import contextlib
 import json
 import time
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from ccx.routing.decide import Choice
 from ccx.runtime.limits import Limiter, cost_of
 from ccx.telemetry.lines import Clock, json_line, text_line
 from ccx.telemetry.metrics import Metrics
-from tests.faults import Action, FaultUpstream, Reply, Stall
+from tests.faults import Action, FaultUpstream, Peer, Received, Reply, Stall
 from tests.gateway import Running, running
 from tests.runtime.streams import Pieces
 from tests.telemetry.test_metrics import read
@@ -535,6 +536,38 @@ async def test_what_goes_wrong_here_while_it_is_continued_is_not_told_twice(
         assert "broke off" in answer.text
         assert (await gw.exchange()).error_kind == "upstream_cut"
         assert not gw.troubles
+
+
+@dataclass(frozen=True)
+class Held:
+    """An answer that waits for its sign."""
+
+    sign: asyncio.Event
+    answer: Pieces
+
+    async def play(self, peer: Peer, request: Received) -> bool:
+        await self.sign.wait()
+        return await self.answer.play(peer, request)
+
+
+async def test_who_was_put_off_at_its_limit_is_asked_for_the_rest(tmp_path: Path) -> None:
+    free = asyncio.Event()
+    first = Pieces(messages("a b ", whole=False), cut=True)
+    second = [Held(free, Pieces(messages("x"))), Pieces(messages("c."))]
+    limits = ", limits: {concurrency: 1}, queue: {size: 4, wait: 5s}"
+    async with served([first], second, tmp_path, to="[second, first]", limits=limits) as (gw, here, there):
+        gw.rewrite(gw.path.read_text().replace("first_byte: 500ms", "first_byte: 5s"))
+        await gw.reconciler.reconcile("test")
+        other = asyncio.create_task(ask(gw))
+        while not there.requests:
+            await asyncio.sleep(0.002)
+        asking = asyncio.create_task(ask(gw))
+        while not (here.requests and here.opened == here.closed):
+            await asyncio.sleep(0.002)
+        free.set()
+        assert text_of(await asking, "messages") == "a b c."
+        assert text_of(await other, "messages") == "x"
+        assert json.loads(there.requests[1].body)["messages"][1]["content"] == "a b"
 
 
 async def test_a_winner_of_two_that_breaks_off_is_continued(tmp_path: Path) -> None:
