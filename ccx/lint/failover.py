@@ -9,9 +9,9 @@ from typing import Final
 from ccx.lint.edit import replaced, without
 from ccx.lint.rule import Rule
 from ccx.lint.subject import RouteView, Subject, TargetView
-from ccx.routing.promotion import overlap
 from ccx.protocols.names import CHAT_PROTOCOLS
 from ccx.routing.compile_conditions import admitted
+from ccx.routing.promotion import overlap
 from ccx.routing.table import Channel
 from ccx.spec.diagnostics import Fix, Path
 from ccx.spec.finding import Finding
