@@ -21,13 +21,13 @@ from ccx.spec.suite import MOMENT_PATTERN
 ROOT = Path(__file__).parents[2]
 PUBLISHED = Path(__file__).with_name("published")
 """The schemas as last released. A release copies those of `schema/` here."""
-OLD_MOMENT = MOMENT_PATTERN.replace("|overloaded_mid_stream", "")
+PATTERNS = f"was {MOMENT_PATTERN.replace('|overloaded_mid_stream', '')!r} and is {MOMENT_PATTERN!r}"
 ACCEPTED: dict[str, str] = {
     f"ccx.v1.json: state.redis.url: PATTERN_CHANGED: the pattern is {REDIS_PATTERN!r}": (
         "what it refuses no client connects to: such a gateway shared nothing, and said so only in its log"
     ),
     **{
-        f"{file}: tests[].expect.timeline[]: PATTERN_CHANGED: the pattern was {OLD_MOMENT!r} and is {MOMENT_PATTERN!r}": (
+        f"{file}: tests[].expect.timeline[]: PATTERN_CHANGED: the pattern {PATTERNS}": (
             "one more way in which a drill's upstream behaves; all that was legal still is"
         )
         for file in ("ccx.v1.json", "ccx-test.v1.json")
