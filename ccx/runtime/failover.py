@@ -270,6 +270,7 @@ class _Attempts:
 
     def _runner(self, move: Move, prepared: Prepared, taken: Taken | None) -> Runner:
         name = move.choice.channel.name
+        self._put_off.pop(name, None)  # one of its keys was at a limit, another is not: it is asked now
         if name not in self._asked:
             self._asked.append(name)
             self._retries.asked(name, self._around.clock())

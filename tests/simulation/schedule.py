@@ -141,6 +141,7 @@ def first_table(rng: random.Random, names: list[str], *, calm: bool) -> Json:
             "breaker": rng.choice(["off", {"consecutive": 2, "open": "2s", "max_open": "10s"}, {}]),
             "cooldown": {"auth": "2s", "rate_limit": "1s", "quota": "3s"},
             "limits": limits(0.4),
+            "queue": rng.choice(["off", {"size": rng.randint(1, 5), "wait": rng.choice(["300ms", "3s"])}]),
         }
     balance = rng.choice(["priority", "round_robin", "weighted", "least_connections", "least_latency"])
     to: list[Any] = list(names)
@@ -187,7 +188,7 @@ def edited(rng: random.Random, raw: Json, *, generation: int) -> Json:
     names = list(new["channels"])
     for _ in range(rng.randint(1, 2)):
         name = rng.choice(names)
-        match rng.choice(("gone", "renamed", "limit", "limit", "client", "breaker", "route")):
+        match rng.choice(("gone", "renamed", "limit", "limit", "client", "breaker", "route", "queue")):
             case "gone" if name != "good" and len(new["channels"]) > 1 and name in new["channels"]:
                 del new["channels"][name]
                 _retarget(new, name, None)
@@ -206,6 +207,8 @@ def edited(rng: random.Random, raw: Json, *, generation: int) -> Json:
             case "breaker" if name in new["channels"]:
                 window = rng.choice(["1s", "5s", "60s"])
                 new["channels"][name]["breaker"] = {"consecutive": rng.randint(1, 4), "window": window, "open": "1s"}
+            case "queue" if name in new["channels"]:
+                new["channels"][name]["queue"] = rng.choice(["off", {"size": 2, "wait": "1s"}])
             case "route":
                 new["routes"][0]["name"] = f"kept{generation}"
     return new
