@@ -260,3 +260,20 @@ def test_a_file_that_vanishes_while_it_is_read(tmp_path: Path, monkeypatch: pyte
 def test_a_worker_cannot_name_a_path(tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match="letters and digits"):
         MetricsFiles(tmp_path, Metrics(worker=name))
+
+
+def test_waiting_and_shedding() -> None:
+    metrics = Metrics()
+    metrics.set_queues({"a": 3}, refused={("a", "full"): 2})
+    metrics.set_overload(12.5, lag=0.3, shed={"lag": 4})
+    text = metrics.render().decode()
+    assert 'ccx_queue_waiting{channel="a"} 3' in text
+    assert 'ccx_queue_refused_total{channel="a",reason="full"} 2' in text
+    assert "\nccx_overload_limit 12.5" in text
+    assert "\nccx_overload_lag_seconds 0.3" in text
+    assert 'ccx_overload_shed_total{reason="lag"} 4' in text
+    metrics.set_queues({}, refused={})
+    metrics.set_overload(None, lag=0.0, shed={})
+    text = metrics.render().decode()
+    assert "ccx_queue_waiting{" not in text
+    assert "\nccx_overload_limit " not in text
