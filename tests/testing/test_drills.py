@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from pathlib import Path
 
@@ -217,3 +218,31 @@ def test_what_is_not_continued_is_told(tmp_path: Path) -> None:
     kept, wrong = results(CONTINUED.replace("CHANNEL", "anthropic") + tests, tmp_path)
     assert kept.passed, kept.mismatches
     assert [(one.field, one.expected, one.got) for one in wrong.mismatches] == [("continued", "0", "1")]
+
+
+MIDSTREAM = ("cut", "stall_mid_stream", "overloaded_mid_stream")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_answers_that_break_off_by_chance(tmp_path: Path, seed: int) -> None:
+    """Whatever the attempts meet: one answer, whole exactly if the last one was; each call that went on is told."""
+    rng = random.Random(seed)
+    manners = [*MIDSTREAM, *MIDSTREAM, "200", "refused", "500", "529", "stall"]
+    scripts = [[rng.choice(manners) for _ in range(5)] for _ in range(25)]
+    tests = "".join(
+        f"  - {{name: t{n}, request: {{model: m, protocol: {rng.choice(('messages', 'chat', 'gemini', 'responses'))}, "
+        f"stream: true}}, attempts: [{', '.join(script)}], expect: {{route: all}}}}\n"
+        for n, script in enumerate(scripts)
+    )
+    text = CONTINUED.replace("attempts: 3", "attempts: 5").replace("CHANNEL", rng.choice(["anthropic", "openai"]))
+    for script, one in zip(scripts, results(text + tests, tmp_path), strict=True):
+        drilled = one.drilled
+        assert drilled is not None
+        assert drilled.trouble is None
+        met = script[: drilled.attempts]
+        begun = next((at for at, manner in enumerate(met) if manner in MIDSTREAM), len(met))
+        assert "200" not in met[:-1]
+        assert (drilled.error is None) == (met[-1] == "200"), met
+        assert drilled.continued == sum(manner in (*MIDSTREAM, "200") for manner in met[begun + 1 :]), met
+        if begun < len(met) or met[-1] == "200":
+            assert drilled.status == 200, met
