@@ -204,7 +204,8 @@ async def _joined(request: Request, flight: Flight, sender: Sender) -> None:
     await flight.settled()
     original = flight.leader
     if original is not None:
-        exchange.error_kind = original.error_kind
+        # That its client left is the original's own affair.
+        exchange.error_kind = original.error_kind if original.error_kind != "client_gone" else None
         exchange.losses = original.losses
         _note(exchange, _counts(original), original.finish)
     failure = flight.failure

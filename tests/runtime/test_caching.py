@@ -436,6 +436,8 @@ async def test_one_who_leaves_takes_nothing_from_the_others(tmp_path: Path) -> N
         await gw.exchange(4)
         led = next(x for x in gw.exchanges if x.cache == "miss")
         assert (led.status, led.error_kind, led.output_tokens) == (499, "client_gone", 5), "it asked, it pays"
+        stayed = [x.error_kind for x in gw.exchanges if x.cache == "joined" and x.status == 200]
+        assert stayed == [None, None], "who has stayed has not gone"
         assert results([await ask(gw, stream=True)]) == ["hit"]
 
 

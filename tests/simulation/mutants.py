@@ -85,8 +85,8 @@ MUTANTS: Final = (
     Mutant(
         "attempts begin after the deadline",
         "runtime/schedule.py",
-        "or now >= self._ends:\n            return None",
-        "or False:\n            return None",
+        "or now >= self._ends:\n            self._stands = True\n            return None",
+        "or False:\n            self._stands = True\n            return None",
     ),
     Mutant(
         "the deadline does not bind an attempt",
@@ -188,7 +188,7 @@ MUTANTS: Final = (
     Mutant(
         "what requests on old tables tell is never forgotten",
         "runtime/gateway.py",
-        "        self.caching.retain(self._live.table)\n        self._retain()\n",
+        "        self.caching.retain(*tables)\n        self._retain(tables)\n",
         "",
     ),
     Mutant(
@@ -228,10 +228,16 @@ MUTANTS: Final = (
         "        if True:\n            self._again",
     ),
     Mutant(
-        "who is at its limit ends the request",
-        "runtime/schedule.py",
-        "return fresh if fresh is not None else self._retry(now)\n\n    def beside",
-        "return fresh\n\n    def beside",
+        "a channel that was put off is asked again without leave",
+        "runtime/failover.py",
+        "        self._put_off.pop(name, None)",
+        "        pass",
+    ),
+    Mutant(
+        "who has left a queue keeps the place in it",
+        "runtime/queueing.py",
+        "            line.queue.leave(place, served=served)\n",
+        "",
     ),
     Mutant(
         "with every target in trouble nobody is asked",

@@ -20,11 +20,13 @@ from ccx.routing.compile import compile_spec
 from ccx.routing.facts import Facts
 from ccx.runtime.gateway import Gateway
 from ccx.runtime.live import Live, prepare
+from ccx.runtime.metering import Metered
 from ccx.runtime.proxy import Proxy
 from ccx.runtime.relay import CutError
 from ccx.runtime.selecting import cares
 from ccx.spec.document import Spec
 from ccx.state.health import Override
+from ccx.state.meters import Meter
 from ccx.telemetry.exchange import Exchange
 from ccx.testing import clock
 from ccx.testing.asking import written
@@ -232,6 +234,13 @@ def _model(n: int, *, kept: bool) -> str:
     return f"mkc{n:011x}" if kept else f"mk0{n:011x}"
 
 
+def _meters(metered: Metered | None) -> tuple[Meter, ...]:
+    if metered is None:
+        return ()
+    held = () if metered.held is None else (metered.held,)
+    return (*metered.requests, *metered.input, *metered.output, *held)
+
+
 class _World:
     """A schedule while it runs."""
 
@@ -287,21 +296,25 @@ class _World:
     def calling(self, made: Made) -> None:
         """A call is about to be made: whose limits it must have been charged to, and how many there may be."""
         client = self.history.clients[made.request]
-        channel = client.live.upstreams[made.channel].channel
-        metering, held = client.live.metering, self.history.meters.open(made.request)
-        for metered in (metering.channels.get(made.channel), metering.clients.get(client.name)):
-            for meter in () if metered is None else (*metered.requests, *metered.input, *metered.output, metered.held):
-                assert meter is None or meter.id in held, f"a call without {meter.id}"
+        held = self.history.meters.open(made.request)
+        # Who has waited in a queue goes by the limits of the table in force then.
+        tables = (client.live.metering, self.history.gateway.live.metering)
+        channels = [table.channels.get(made.channel) for table in tables]
+        missing = [{meter.id for meter in _meters(one)} - held for one in channels]
+        assert not all(missing), f"a call without {missing}"
+        missing = [{meter.id for meter in _meters(tables[0].clients.get(client.name))} - held]
+        assert not any(missing), f"a call without {missing}"
         under_way = sum(one.channel == made.channel and one.ended is None for one in self.history.made)
         assert self.history.gateway.state.inflight(made.channel) >= under_way, "calls under way that nobody knows of"
-        most = channel.limits.concurrency
+        places = [one.held.capacity if one is not None and one.held is not None else None for one in channels]
+        most = None if None in places else max(place for place in places if place is not None)
         # Requests on a table that did not limit it hold no place: what a swap brings is for those that come after it.
-        places = [
+        taken = [
             one
             for one in self.history.made
             if one.channel == made.channel and one.ended is None and self._counts(one.request, made.channel)
         ]
-        assert most is None or len(places) <= most, f"{len(places)} calls at once, of {most}"
+        assert most is None or len(taken) <= most, f"{len(taken)} calls at once, of {most}"
 
     def _counts(self, request: int, channel: str) -> bool:
         metered = self.history.clients[request].live.metering.channels.get(channel)
