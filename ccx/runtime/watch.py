@@ -139,8 +139,9 @@ def breach(record: Record, usual: Record, tolerance: Tolerance, *, than: str = "
 
 
 def failed(exchange: Exchange) -> bool:
-    """Whether a request came to nothing by the fault of the table, the gateway or an upstream."""
-    if exchange.status == CLIENT_GONE:
+    """Whether a request came to nothing by the fault of the table, the gateway or an upstream. That it was shed says
+    how many came at once, not which table would have served it."""
+    if exchange.status == CLIENT_GONE or exchange.shed is not None:
         return False
     if exchange.status >= 500:
         return True

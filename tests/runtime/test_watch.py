@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from dataclasses import replace
 from pathlib import Path
 
 from ccx.runtime.watch import SwapWatch, Tolerance
@@ -59,6 +60,12 @@ def test_a_few_requests_say_nothing() -> None:
 
 def test_what_clients_do_is_no_error() -> None:
     assert told(watched([200] * 100), [400, 401, 429, 499, 404] * 20) is None
+
+
+def test_what_was_shed_is_no_error_of_the_table() -> None:
+    watch = watched([200] * 100)
+    shed = [replace(exchange("new", 503), shed="lag") for _ in range(50)]
+    assert not any(watch.seen(one, now=3.0) for one in shed)
 
 
 def test_requests_that_no_route_takes_are() -> None:
