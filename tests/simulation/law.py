@@ -32,7 +32,7 @@ async def judge(history: History) -> None:
         calls[made.request].append(made)
     for n, client in history.clients.items():
         _answered(client)
-        _attempts(n, client, calls[n])
+        _attempts(client, calls[n], history)
         _first_byte(client, calls[n])
         _backoff(client, calls[n])
         _given_up(client, calls[n], history)
@@ -79,13 +79,13 @@ def _answered(client: Client) -> None:
     assert good == (verdict == "good"), (verdict, _exchange(client).error_kind)
 
 
-def _attempts(n: int, client: Client, calls: list[Made]) -> None:
+def _attempts(client: Client, calls: list[Made], history: History) -> None:
     """Never more than declared, and each in the books."""
     exchange = _exchange(client)
     if exchange.route is None or not calls:
         assert exchange.attempts == ()
         if not _left(client):
-            _why_none(client, exchange)
+            _why_none(client, exchange, history)
         return
     declared = _failover(client)
     assert len(calls) == len(exchange.attempts) <= declared.attempts, f"{len(calls)} attempts of {declared.attempts}"
@@ -131,13 +131,22 @@ def _given_up(client: Client, calls: list[Made], history: History) -> None:
     assert not passing, f"given up though {passing[0].channel} might have answered the next time"
 
 
-def _why_none(client: Client, exchange: Exchange) -> None:
-    """A request that nobody was asked for has its reason."""
+def _why_none(client: Client, exchange: Exchange, history: History) -> None:
+    """A request that nobody was asked for has its reason: a limit, or that all is drained. That every target is in
+    trouble is none."""
     if exchange.cache in ("hit", "joined"):
         return
     assert exchange.status in (429, 503), exchange
     if exchange.status == 429:
         assert exchange.limited_by, "refused without a limit"
+        return
+    assert client.finished is not None
+    route = next(route for route in client.live.table.routes if route.name == exchange.route)
+    for name in {target.channel for tier in route.tiers for target in tier.targets}:
+        assert any(
+            one == name and start <= client.finished + EPSILON and end >= client.started - EPSILON
+            for one, start, end in history.drains
+        ), f"nobody asked, and {name} is not drained"
 
 
 def _first_byte(client: Client, calls: list[Made]) -> None:
