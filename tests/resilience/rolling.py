@@ -3,13 +3,15 @@
 `python -m tests.resilience.rolling --requests 4000 --rate 10%` prints the figures. A third of the requests each is
 Messages, Chat, and Messages before Chat upstreams; half are streamed. A target fails by any of the table's faults that
 are an upstream's own; keys that are refused and requests that are wrong are none such. Faults are drawn from the seed,
-apart for each target. Time limits and cooldowns are short, since hours pass in seconds here.
+apart for each target. Time limits and cooldowns are short, since hours pass in seconds here. A third load is one where
+routes say `midstream: continue`: an upstream that is asked to go on says one word more.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import logging
 import random
 import re
@@ -23,12 +25,16 @@ from tests.faults import Action, FaultUpstream, Received, Respond
 from tests.gateway import running
 from tests.resilience.acts import sound
 from tests.resilience.measure import PAIRS, WITHIN, Pair, heard
-from tests.resilience.speech import judged
+from tests.resilience.speech import TEXT, Speech, judged
 from tests.resilience.table import COUNTED, FAULTS, Fault
+from tests.runtime.chats import streamed
+from tests.runtime.streams import Pieces
 
 AT_ONCE = 16
 LEGAL = re.compile(r"answer|cut|error event [a-z_]+|[45]\d\d [a-z_]+")
 """What a client may be given. All else would be an invented end, or half of something."""
+MORE = " there"
+"""What an upstream says that is asked to go on."""
 
 _OWN = (COUNTED, "rate_limit 5 s")
 ROLLED = tuple(
@@ -45,7 +51,7 @@ ROLLED = tuple(
 class Tally:
     """What came of one load. `seen` counts what clients saw; `why` for each error the faults that its request met;
     `late` those that came after a part of the answer, `spent` those for which all attempts were used, `alone` those
-    where no other target was asked, being left alone for the moment."""
+    where no other target was asked, being left alone for the moment. `continued` answers come from two targets."""
 
     requests: int = 0
     calls: int = 0
@@ -53,6 +59,7 @@ class Tally:
     late: int = 0
     spent: int = 0
     alone: int = 0
+    continued: int = 0
     seconds: float = 0.0
     seen: Counter[str] = field(default_factory=Counter)
     why: Counter[str] = field(default_factory=Counter)
@@ -68,7 +75,7 @@ class Tally:
         return self.errors / self.requests
 
 
-async def rolled(requests: int, rate: float, *, attempts: int, seed: int = 1) -> Tally:
+async def rolled(requests: int, rate: float, *, attempts: int, seed: int = 1, midstream: str = "error") -> Tally:
     """Send a load. Raises AssertionError where a client is given what none should be, TimeoutError where it hangs."""
     tally, met = Tally(), defaultdict[str, list[Fault]](list)
     draws = {name: random.Random(f"{seed} {name}") for pair in PAIRS for name in _channels(pair)}
@@ -81,7 +88,7 @@ async def rolled(requests: int, rate: float, *, attempts: int, seed: int = 1) ->
         stream = b'"stream":true' in request.body.replace(b" ", b"")
         fault = draw.choice(ROLLED) if draw.random() < rate else None
         if fault is None:
-            return sound(speech, stream)
+            return _more(speech) if len(json.loads(request.body)["messages"]) > 1 else sound(speech, stream)
         tally.failures += 1
         asked = re.search(rb'"model": ?"([^"]+)"', request.body)
         assert asked is not None
@@ -89,11 +96,11 @@ async def rolled(requests: int, rate: float, *, attempts: int, seed: int = 1) ->
         assert not isinstance(fault.fault, str)
         return fault.fault(speech, stream)
 
-    begun = time.monotonic()
+    begun, environ = time.monotonic(), {"KEY": "sk-key-of-the-upstream"}
     with tempfile.TemporaryDirectory() as folder:
         async with (
             FaultUpstream([Respond(choose)]) as upstream,
-            running(_spec(upstream.url, attempts), Path(folder), environ={"KEY": "sk-key-of-the-upstream"}) as gw,
+            running(_spec(upstream.url, attempts, midstream), Path(folder), environ=environ) as gw,
         ):
             left = iter(range(requests))
 
@@ -104,6 +111,10 @@ async def rolled(requests: int, rate: float, *, attempts: int, seed: int = 1) ->
                     async with asyncio.timeout(WITHIN):
                         got = await heard(gw.client, speech.path, speech.ask(model, stream=stream))
                     seen = judged(speech, got, stream=stream)
+                    # A failing target that gets as far as its words says the usual ones.
+                    if midstream == "continue" and seen in [f"another text: {TEXT + more!r}" for more in (MORE, TEXT)]:
+                        tally.continued += 1
+                        seen = "answer"
                     assert LEGAL.fullmatch(seen), (model, seen, [fault.name for fault in met[model]])
                     tally.requests += 1
                     tally.seen[seen] += 1
@@ -129,7 +140,14 @@ def _channels(pair: Pair) -> tuple[str, str]:
     return f"{pair.name}-a", f"{pair.name}-b"
 
 
-def _spec(url: str, attempts: int) -> str:
+def _more(speech: Speech) -> Action:
+    """What a healthy upstream says that is asked to go on."""
+    if speech.name == "chat":
+        return streamed(MORE)
+    return Pieces([piece.replace(b'"hi"', json.dumps(MORE).encode()) for piece in speech.pieces])
+
+
+def _spec(url: str, attempts: int, midstream: str) -> str:
     lines = ["version: ccx/v1", "channels:"]
     lines += [
         f"  {name}: {{protocol: {pair.upstream.name}, base_url: '{url}/{name}', keys: {{env: KEY}}, "
@@ -138,7 +156,8 @@ def _spec(url: str, attempts: int) -> str:
         for name in _channels(pair)
     ]
     lines.append(
-        f"defaults: {{failover: {{attempts: {attempts}, deadline: 10s, backoff: {{initial: 5ms, max: 100ms}}}}}}"
+        f"defaults: {{failover: {{attempts: {attempts}, midstream: {midstream}, deadline: 10s, "
+        "backoff: {initial: 5ms, max: 100ms}}}"
     )
     lines.append("routes:")
     lines += [
@@ -161,7 +180,7 @@ def report(tallies: dict[str, Tally], *, why: int = 12) -> str:
     for name, tally in tallies.items():
         lines.append(
             f"\n{name}: {tally.seconds:.0f} s; all attempts failed {tally.spent}, the other target left alone "
-            f"{tally.alone}, cut within the answer {tally.late}"
+            f"{tally.alone}, cut within the answer {tally.late}, answers of two targets {tally.continued}"
         )
         lines += [f"  {count:4}  {faults}" for faults, count in tally.why.most_common(why)]
     return "\n".join(lines)
@@ -180,8 +199,14 @@ def main() -> None:
     options = parser.parse_args()
     logging.getLogger("uvicorn.error").disabled = True  # it tells of every connection that was cut on purpose
     tallies = {
-        name: asyncio.run(rolled(options.requests, options.rate, attempts=attempts, seed=options.seed))
-        for name, attempts in ((f"{options.attempts} attempts", options.attempts), ("no failover", 1))
+        name: asyncio.run(
+            rolled(options.requests, options.rate, attempts=attempts, seed=options.seed, midstream=midstream)
+        )
+        for name, attempts, midstream in (
+            (f"{options.attempts} attempts", options.attempts, "error"),
+            (f"{options.attempts} attempts, midstream: continue", options.attempts, "continue"),
+            ("no failover", 1, "error"),
+        )
     }
     print(report(tallies))
 
