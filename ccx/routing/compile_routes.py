@@ -212,7 +212,7 @@ def _policy(own: spec.RequestPolicy, inherited: spec.RequestPolicy, *, report: R
     drop = {*inherited.drop, *own.drop} - set_.keys()
     cap = own.cap.max_output_tokens
     prefix, replace = own.system.prefix, own.system.replace
-    return table.RequestPolicy(
+    policy = table.RequestPolicy(
         max_output_tokens=cap if cap is not None else inherited.cap.max_output_tokens,
         default=_texts({k: v for k, v in default.items() if k not in set_}, "default", own=own.default, report=report),
         set=_texts(set_, "set", own=own.set, report=report),
@@ -220,6 +220,7 @@ def _policy(own: spec.RequestPolicy, inherited: spec.RequestPolicy, *, report: R
         system_prefix=prefix if prefix is not None else inherited.system.prefix,
         system_replace=replace if replace is not None else inherited.system.replace,
     )
+    return table.NO_POLICY if policy == table.NO_POLICY else policy
 
 
 def _texts(values: Mapping[str, Any], field: str, *, own: Mapping[str, Any], report: Report) -> table.Pairs:

@@ -264,6 +264,10 @@ class RequestPolicy:
     system_replace: str | None = None
 
 
+NO_POLICY = RequestPolicy()
+"""What changes nothing. The compiler uses this very one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Deny:
     """Refuse with an HTTP status and a message."""
@@ -290,7 +294,7 @@ class Route:
     tiers: tuple[Tier, ...] = ()
     deny: Deny | None = None
     failover: Failover = Failover()
-    policy: RequestPolicy = RequestPolicy()
+    policy: RequestPolicy = NO_POLICY
     on_loss: OnLoss = "warn"
     cache: Cache | None = None
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 
@@ -20,7 +21,7 @@ from ccx.protocols.failures import read_error
 from ccx.protocols.names import Operation, Protocol
 from ccx.protocols.observe import Observation, StreamObserver, observe_body
 from ccx.routing.decide import Choice
-from ccx.runtime.encoded import Decoder, Unreadable, decoder_for, worked
+from ccx.runtime.encoded import LARGE, Decoder, Unreadable, decoder_for, worked
 from ccx.runtime.live import LiveKey, Upstream
 from ccx.upstream.credentials import auth_headers, redact
 from ccx.upstream.outcome import FailureClass, classify, classify_exception, retry_after, retry_after_body
@@ -30,8 +31,7 @@ HOLD_BYTES = 1024 * 1024
 ERROR_BYTES = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     """A request as it goes to upstreams of one protocol, for one model. `stream`: an answer in events is asked for."""
 
     endpoint: Endpoint
@@ -250,6 +250,8 @@ async def observe(observer: StreamObserver, decoder: Decoder | None, chunk: byte
 
 async def _whole(reply: Reply, body: bytes, endpoint: Endpoint, *, json: bool) -> Answer | _Refusal:
     decoder = decoder_for(reply.headers)
+    if decoder is None and len(body) < LARGE:
+        return _looked_at(reply, body, endpoint, None, json=json)
     try:
         return await worked(
             len(body),

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from ccx.errors import ClientError, ErrorKind, GatewayError, HttpError
 from ccx.protocols.names import Operation
@@ -105,7 +105,8 @@ async def serve_from_upstreams(
     )
     going_on = continuing(request, route, outbound, limiter, sender)
     around = Surroundings(request, outbound, selector, state, health, limiter, sender, now, going_on)
-    return await _Attempts(around, route, schedule, retries).made()
+    attempts = _Attempts(around, route, schedule, retries)
+    return await (attempts.made() if going_on is None else attempts.continued(going_on))
 
 
 class _Attempts:
@@ -124,14 +125,11 @@ class _Attempts:
         self._hedged = False
         self._put_off: dict[str, Choice] = {}
 
-    async def made(self) -> list[Failure]:
-        """See `serve_from_upstreams`."""
-        continuing = self._around.continuing
-        if continuing is None:
-            return await self._made()
+    async def continued(self, continuing: Continuing) -> list[Failure]:
+        """As `made`, where an answer that breaks off may be gone on with."""
         try:
             try:
-                failures = await self._made()
+                failures = await self.made()
             except HttpError:
                 if not continuing.begun:
                     raise
@@ -143,7 +141,8 @@ class _Attempts:
         finally:
             continuing.settle()
 
-    async def _made(self) -> list[Failure]:
+    async def made(self) -> list[Failure]:
+        """See `serve_from_upstreams`."""
         schedule, now = self._schedule, self._around.clock
         move = schedule.first()
         while (runner := await self._next(move)) is not None:
@@ -261,7 +260,7 @@ class _Attempts:
         if waits and around.limiter.crowded(choice):
             self._put_off.setdefault(name, choice)
             return _Unable()
-        taken = await around.limiter.enter(choice, move.key)
+        taken = await around.limiter.enter(choice, move.key) if around.limiter.limits_targets else None
         if isinstance(taken, Short):
             if waits and not of_model(taken):
                 self._put_off.setdefault(name, choice)
@@ -275,7 +274,10 @@ class _Attempts:
             self._asked.append(name)
             self._retries.asked(name, self._around.clock())
         trial = Trial(self._around, move, taken=taken)
-        return Runner(trial, prepared, lambda: trial.ask(prepared, self._timeouts(move, prepared)))
+        return Runner(trial, prepared)
+
+    def _ask(self, runner: Runner) -> Coroutine[Any, Any, Failure | None]:
+        return runner.trial.ask(runner.prepared, self._timeouts(runner.trial.move, runner.prepared))
 
     def _timeouts(self, move: Move, prepared: Prepared) -> Timeouts:
         upstream = self._around.request.live.upstreams[move.choice.channel.name]
@@ -291,7 +293,7 @@ class _Attempts:
         trial, prepared, outbound = runner.trial, runner.prepared, self._around.outbound
         move, failure = trial.move, None
         try:
-            failure = await runner.asking() or await trial.relay(prepared)
+            failure = await self._ask(runner) or await trial.relay(prepared)
             if failure is not None and outbound.summarises_instead(move.choice, failure.status):
                 prepared = await outbound.prepared(move.choice)
                 failure = await trial.ask(prepared, self._timeouts(move, prepared)) or await trial.relay(prepared)
@@ -324,7 +326,7 @@ class _Attempts:
             return other
 
         try:
-            winner, failed = await raced(runner, after=hedge.after / 1000, second=second)
+            winner, failed = await raced(runner, ask=self._ask, after=hedge.after / 1000, second=second)
             if winner is not None:
                 exchange.hedged = "won" if winner is not runner else exchange.hedged
                 failure = await winner.trial.relay(winner.prepared)

@@ -20,24 +20,26 @@ class Runner(NamedTuple):
 
     trial: Trial
     prepared: Prepared
-    asking: Callable[[], Coroutine[Any, Any, Failure | None]]
+
+
+Ask = Callable[[Runner], Coroutine[Any, Any, Failure | None]]
 
 
 async def raced(
-    first: Runner, *, after: float, second: Callable[[], Awaitable[Runner | None]]
+    first: Runner, *, ask: Ask, after: float, second: Callable[[], Awaitable[Runner | None]]
 ) -> tuple[Runner | None, list[tuple[Runner, Failure]]]:
-    """Ask the first, and once it has been silent for `after` seconds what `second` gives, if it gives any.
+    """Ask the first by `ask`, and once it has been silent for `after` seconds what `second` gives, if it gives any.
 
     Returns who answered, None if none did, and who failed, in the order of their failing.
     """
     failed: list[tuple[Runner, Failure]] = []
     won = False
-    running = {asyncio.create_task(first.asking()): first}
+    running = {asyncio.create_task(ask(first)): first}
     try:
         if not (await asyncio.wait(running, timeout=after))[0]:
             other = await second()
             if other is not None:
-                running[asyncio.create_task(other.asking())] = other
+                running[asyncio.create_task(ask(other))] = other
         while running:
             await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
             for task in [task for task in running if task.done()]:

@@ -72,6 +72,12 @@ class Limiter:
         self._why: list[str] = []
         self._estimated: Estimate | None = None
 
+    @property
+    def limits_targets(self) -> bool:
+        """Whether there is a target with limits at all."""
+        metering = self._metering
+        return bool(metering.channels or metering.keys or metering.models)
+
     async def admit(self, decision: Decision) -> Taken | None:
         """Charge the client and its groups, for its first target. Raises ClientError 429 where one is at a limit."""
         client = self._request.client

@@ -61,6 +61,7 @@ class Upstream:
     engine: Engine
     settings: EngineSettings
     keys: tuple[LiveKey, ...]
+    weights: tuple[tuple[str, int], ...]  # of the keys, by their fingerprints
     timeouts: Timeouts
     whole_timeouts: Timeouts
     set_headers: tuple[Header, ...]
@@ -223,11 +224,13 @@ def _upstream(
         idle=channel.timeouts.idle / 1000,
         total=channel.timeouts.total / 1000,
     )
+    keys = tuple(LiveKey(fingerprint(value, salt=channel.name), key.weight, value) for key, value in values)
     return Upstream(
         channel=channel,
         engine=engine,
         settings=settings,
-        keys=tuple(LiveKey(fingerprint(value, salt=channel.name), key.weight, value) for key, value in values),
+        keys=keys,
+        weights=tuple((key.fingerprint, key.weight) for key in keys),
         timeouts=timeouts,
         whole_timeouts=replace(timeouts, first_byte=None, idle=timeouts.total),
         set_headers=_encoded(channel.set_headers),

@@ -129,7 +129,7 @@ class Outbound:
         when another upstream answered: this one would refuse them."""
         converted = await self._conversion().request_for(choice)
         passed = self._passed(choice).outgoing
-        return Prepared(replace(passed, body=[converted.body]), None, converted.losses)
+        return Prepared(passed._replace(body=[converted.body]), None, converted.losses)
 
     async def _summarised(self, choice: Choice) -> Prepared:
         """For an upstream of the client's own protocol that has no compaction: asked for a summary instead."""

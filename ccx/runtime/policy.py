@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ccx.protocols.body import Body
 from ccx.protocols.names import Protocol
 from ccx.protocols.system_prompt import with_system
-from ccx.routing.table import RequestPolicy
+from ccx.routing.table import NO_POLICY, RequestPolicy
 
 # Neutral name -> the protocol's own path. https://platform.openai.com/docs/api-reference,
 # https://docs.anthropic.com/en/api/messages, https://ai.google.dev/api/generate-content
@@ -46,13 +46,12 @@ class Edits:
 
 
 NO_EDITS = Edits({}, frozenset())
-_NO_POLICY = RequestPolicy()
 
 
 def edits(policy: RequestPolicy, protocol: Protocol, body: Body) -> Edits:
     """What a policy changes in this body. A cap that is already kept changes nothing; the system prompt comes last,
     so that it goes before or in place of one that was set."""
-    if policy == _NO_POLICY:
+    if policy is NO_POLICY:
         return NO_EDITS
     names = _NEUTRAL[protocol]
     write: dict[str, object] = {}

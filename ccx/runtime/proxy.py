@@ -7,11 +7,11 @@ relayed; whatever happens, it gets at most one answer, in its own protocol, and 
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from random import getrandbits
 
 from ccx.errors import ClientError, GatewayError, HttpError
 from ccx.protocols.body import Body
@@ -70,9 +70,9 @@ class Proxy:
         started = time.perf_counter()
         exchange = Exchange(
             at=time.time(),
-            request_id="req_" + os.urandom(12).hex(),
-            protocol=endpoint.protocol.value,
-            operation=endpoint.operation.value,
+            request_id=f"req_{getrandbits(96):024x}",
+            protocol=endpoint.protocol,  # texts: their `value` would be looked up by a property
+            operation=endpoint.operation,
             digest=live.digest,
             prefix=endpoint.prefix,
         )

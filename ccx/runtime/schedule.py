@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ccx.routing.decide import Choice, Step
 from ccx.routing.table import Failover
 from ccx.upstream.outcome import FailureClass, remedy
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
+class Move(NamedTuple):
     """Try this target with this key (an index into its pool, None without keys), after waiting `wait` seconds."""
 
     choice: Choice

@@ -56,7 +56,7 @@ class Selector:
     def steps(self, steps: tuple[Step, ...]) -> tuple[Step, ...]:
         """The steps to take: without drained targets, promoted ones first, and those in trouble only if all are."""
         health = self._health
-        if all(health.well(choice.channel.name) for step in steps for choice in step.choices):
+        if health.all_well or all(health.well(choice.channel.name) for step in steps for choice in step.choices):
             return steps
         now = self._now()
         orders = {c.channel.name: health.override(c.channel.name, now) for step in steps for c in step.choices}
@@ -74,6 +74,8 @@ class Selector:
 
     def arranged(self, step: Step) -> tuple[Choice, ...]:
         """The targets of a step in the order to ask them. A target that has just come back has its turn less often."""
+        if len(step.choices) == 1:
+            return step.choices
         choices = order(
             step,
             view=self._state,
@@ -91,7 +93,7 @@ class Selector:
     def keys(self, choice: Choice) -> tuple[int, ...]:
         """Indices of the keys to try at a target, in order."""
         upstream = self._live.upstreams[choice.channel.name]
-        keys = tuple((key.fingerprint, key.weight) for key in upstream.keys)
+        keys = upstream.weights
         if self._health.well(choice.channel.name):
             return pick_key(upstream.channel, keys, view=self._state)
         now, targets = self._now(), self._targets(choice)
@@ -108,7 +110,8 @@ class Selector:
         """The target of an attempt, as its health is kept."""
         upstream = self._live.upstreams[choice.channel.name]
         fingerprint = upstream.keys[key].fingerprint if key is not None else None
-        return TargetId(choice.channel.name, choice.surface.protocol.value, fingerprint)
+        # A protocol is a text; its `value` would be looked up by a property, for each request.
+        return TargetId(choice.channel.name, choice.surface.protocol, fingerprint)
 
     def began(self, choice: Choice, seconds: float) -> None:
         """A target took so long to begin its answer."""

@@ -164,7 +164,7 @@ class Trial:
     def _record(self, outcome: str, status: int | None, seconds: float) -> Attempt:
         choice, key = self.move.choice, self._key
         fingerprint = key.fingerprint if key is not None else None
-        protocol = choice.surface.protocol.value
+        protocol = choice.surface.protocol
         return Attempt(choice.channel.name, protocol, choice.model or "", fingerprint, outcome, status, seconds)
 
 

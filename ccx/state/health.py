@@ -148,6 +148,11 @@ class Health:
         """Whether nothing at all is known against a channel, nor ordered about it."""
         return channel not in self._ill
 
+    @property
+    def all_well(self) -> bool:
+        """Whether that is so of every channel."""
+        return not self._ill
+
     def trouble(self, target: TargetId, now: float) -> Trouble | None:
         """Why a target should be left alone now; None if it may be asked."""
         cooling = self._cooling.get((target.channel, target.key))

@@ -34,8 +34,7 @@ def _no_tags() -> Mapping[str, str]:
     return NO_TAGS  # unhashable, so not allowed as a plain default
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(NamedTuple):
     """One call to an upstream. `key` is the fingerprint of the key used, or None for a channel without keys; `outcome`
     is `OK` or a class of failure; `status` is the upstream's, None if no head arrived; `seconds` is until it was
     decided, for the attempt that answered until the last byte."""

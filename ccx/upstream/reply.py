@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 Header = tuple[bytes, bytes]
 
@@ -43,8 +43,7 @@ class Timeouts:
     begin: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One request to an upstream. `target` is the raw path with its query; `headers` are complete but for Host and
     Content-Length, which the engine adds; `body` is sent piece by piece without being joined."""
 

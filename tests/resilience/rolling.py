@@ -34,7 +34,8 @@ AT_ONCE = 16
 LEGAL = re.compile(r"answer|cut|error event [a-z_]+|[45]\d\d [a-z_]+")
 """What a client may be given. All else would be an invented end, or half of something."""
 MORE = " there"
-"""What an upstream says that is asked to go on."""
+"""What an upstream says that is asked to go on. A failing one that gets as far as its words says the usual ones."""
+CONTINUED = re.compile(rf"another text: '(?:{TEXT})+(?:{MORE})?'")
 
 _OWN = (COUNTED, "rate_limit 5 s")
 ROLLED = tuple(
@@ -111,8 +112,7 @@ async def rolled(requests: int, rate: float, *, attempts: int, seed: int = 1, mi
                     async with asyncio.timeout(WITHIN):
                         got = await heard(gw.client, speech.path, speech.ask(model, stream=stream))
                     seen = judged(speech, got, stream=stream)
-                    # A failing target that gets as far as its words says the usual ones.
-                    if midstream == "continue" and seen in [f"another text: {TEXT + more!r}" for more in (MORE, TEXT)]:
+                    if midstream == "continue" and CONTINUED.fullmatch(seen):
                         tally.continued += 1
                         seen = "answer"
                     assert LEGAL.fullmatch(seen), (model, seen, [fault.name for fault in met[model]])

@@ -528,6 +528,7 @@ async def test_what_goes_wrong_here_while_it_is_continued_is_not_told_twice(
         return await enter(self, choice, key)
 
     monkeypatch.setattr(Limiter, "enter", closed)
+    monkeypatch.setattr(Limiter, "limits_targets", True)
     first = Pieces(messages("a ", whole=False), cut=True)
     async with served([first], [Pieces(messages("b"))], tmp_path) as (gw, _, _there):
         answer = await ask(gw)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -178,7 +177,7 @@ def test_a_hostile_name_stays_inside_its_line_and_its_field(name: str, request_i
 @pytest.mark.parametrize("colour", [True, False])
 @given(name=HOSTILE)
 def test_a_hostile_name_cannot_drive_the_terminal(colour: bool, name: str) -> None:
-    attempt = dataclasses.replace(ATTEMPT, model=name)
+    attempt = ATTEMPT._replace(model=name)
     line = text_line(
         exchange(model_asked=name, attempts=(attempt,), operation=name, route=name), Clock(), colour=colour
     )
@@ -192,7 +191,7 @@ def test_a_hostile_name_cannot_drive_the_terminal(colour: bool, name: str) -> No
 
 def test_a_key_passed_by_mistake_is_not_shown() -> None:
     secret = "sk-ant-REDACT-ME-0123456789"
-    attempt = dataclasses.replace(ATTEMPT, key=secret)
+    attempt = ATTEMPT._replace(key=secret)
     line = json_line(exchange(attempts=(attempt,)), Clock())
     assert secret.encode() not in line
     assert json.loads(line)["key"] == "redacted"

@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -53,7 +52,7 @@ def test_an_exchange_is_counted_everywhere() -> None:
 def test_strangers_cannot_name_a_series(models: list[str], status: int) -> None:
     metrics = Metrics(known_models={"model-2025"}, max_series=50)
     for model in models:
-        metrics.observe(exchange(model_asked=model, attempts=(replace(ATTEMPT, model=model),), status=status))
+        metrics.observe(exchange(model_asked=model, attempts=(ATTEMPT._replace(model=model),), status=status))
     parsed = read(metrics)
     assert {labels["model"] for labels in parsed.series("ccx_tokens_total")} <= {"model-2025", "other"}
     assert len(parsed.series("ccx_requests_total")) <= 1
