@@ -214,18 +214,32 @@ def _read(path: Path) -> Schema:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the check; returns the exit code: 0, 1 for breaks, 64 for a mistake in the command line."""
-    if len(arguments) != 2:
-        sys.stderr.write("usage: python -m ccx.spec.compat OLD NEW\n")
+    """Run the check; returns the exit code: 0, 1 for breaks, 64 for a mistake in the command line.
+
+    ACCEPTED is a JSON object of breaks that were decided on: the line that is printed for each, and the reason. One
+    that is none any more is to be taken out, and counts as a break until it is.
+    """
+    if len(arguments) not in (2, 3):
+        sys.stderr.write("usage: python -m ccx.spec.compat OLD NEW [ACCEPTED]\n")
         return 64
     try:
-        found = check(Path(arguments[0]), Path(arguments[1]))
+        found = {str(one) for one in check(Path(arguments[0]), Path(arguments[1]))}
+        accepted = _accepted(Path(arguments[2])) if len(arguments) == 3 else {}
     except (OSError, ValueError) as error:
         sys.stderr.write(f"compat: {error}\n")
         return 64
-    for one in found:
-        sys.stdout.write(f"{one}\n")
-    return 1 if found else 0
+    for line in sorted(found - accepted.keys()):
+        sys.stdout.write(f"{line}\n")
+    for line in sorted(accepted.keys() - found):
+        sys.stdout.write(f"accepted, and no break any more: {line}\n")
+    return 1 if found ^ accepted.keys() else 0
+
+
+def _accepted(file: Path) -> Mapping[str, str]:
+    said = json.loads(file.read_text())
+    if not (isinstance(said, dict) and all(isinstance(reason, str) and reason.strip() for reason in said.values())):
+        raise ValueError(f"{file} is to be an object of lines, each with its reason")
+    return said
 
 
 if __name__ == "__main__":

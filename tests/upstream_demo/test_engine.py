@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -168,7 +167,7 @@ async def test_a_large_body_is_answered_off_the_loop(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr("ccx.upstream.demo.engine.respond", watched)
     small = call()
-    large = replace(small, body=(b" " * LARGE_BODY, *small.body))
+    large = small._replace(body=(b" " * LARGE_BODY, *small.body))
     for sent in (small, large):
         assert (await (await DemoEngine().send(sent)).read(100_000)).endswith(b"[DONE]\n\n")
     assert threads == [True, False]
