@@ -30,6 +30,9 @@ MAX_FIELDS: Final = 10_000
 """Top-level fields that a body may have. No API has a hundred, and opening an object takes a quarter of a microsecond
 for each, in one step that nothing can interrupt."""
 
+SPLIT_AT_ONCE: Final = 256 * 1024
+"""Bytes of a body that is split before its fields are counted: looking twice would cost an agent's body a tenth more."""
+
 
 class Missing(Enum):
     """The type of `MISSING`, which tells an absent field from one that is null."""
@@ -238,8 +241,9 @@ def open_body(raw: bytes) -> Body:
             raise _refused(f"the body is not UTF-8: {error.reason}", error.start) from None
     text = raw
     try:
-        if wider_than(MAX_FIELDS, raw):
-            raise ClientError(400, "invalid_request", f"the body has more than {MAX_FIELDS} fields")
+        small = len(raw) <= SPLIT_AT_ONCE
+        if not small and wider_than(MAX_FIELDS, raw):
+            raise _too_wide()
         try:
             top = _top(text)
         except msgspec.ValidationError:
@@ -249,6 +253,9 @@ def open_body(raw: bytes) -> Body:
                 raise
             text = _ESCAPE.sub(_repaired, raw)
             top = _top(text)
+        # Each field has at least `"":` and a comma beside its value, also one that is repeated.
+        if small and len(raw) - sum(map(len, top.values())) > 4 * MAX_FIELDS and wider_than(MAX_FIELDS, raw):
+            raise _too_wide()
         if len(raw) > 2 * MAX_DEPTH and any(
             len(value) > 2 * (MAX_DEPTH - 1) and deeper_than(MAX_DEPTH - 1, bytes(value)) for value in top.values()
         ):
@@ -317,6 +324,10 @@ def _malformed(raw: bytes, message: str) -> ClientError:
     if found is None or found[2] is None:
         return _refused("the body is not valid JSON: it ends too early" if raw else "the body is empty", len(raw))
     return _refused(f"the body is not valid JSON: {found[1]}", int(found[2]))
+
+
+def _too_wide() -> ClientError:
+    return ClientError(400, "invalid_request", f"the body has more than {MAX_FIELDS} fields")
 
 
 def _too_deep(raw: bytes) -> ClientError:
