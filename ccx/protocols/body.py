@@ -31,7 +31,7 @@ MAX_FIELDS: Final = 10_000
 for each, in one step that nothing can interrupt."""
 
 SPLIT_AT_ONCE: Final = 256 * 1024
-"""Bytes of a body that is split before its fields are counted: looking twice would cost an agent's body a tenth more."""
+"""Bytes of a body that is split before its fields are counted: to look twice costs an agent's body a tenth more."""
 
 
 class Missing(Enum):
