@@ -23,8 +23,9 @@ LogFormat = Literal["json", "text", "none"]
 CAPACITY: Final = 65_536
 BATCH: Final = 512
 INTERVAL: Final = 0.1
-SLICE: Final = 128
-"""Lines formatted between two turns of the event loop: about half a millisecond."""
+SLICE: Final = 16
+"""Lines formatted between two turns of the loop, or a sixteenth of those that wait: few enough for a request not to
+notice, and as many as it takes under load."""
 
 
 class RequestLog:
@@ -102,7 +103,7 @@ class RequestLog:
         lines: list[bytes] = []
         try:
             while self._buffer and len(lines) < BATCH:
-                self._format(lines, SLICE)
+                self._format(lines, max(SLICE, len(self._buffer) // 16))
                 await asyncio.sleep(0)
         finally:  # cancelled in between: what left the buffer is still written
             if lines:

@@ -8,6 +8,7 @@ fails; the first to connect wins and every other socket is closed, also when the
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import socket
 from collections.abc import Sequence
 from itertools import chain, zip_longest
@@ -20,8 +21,25 @@ Address = tuple[socket.AddressFamily, tuple[str, int] | tuple[str, int, int, int
 
 async def resolve(host: str, port: int) -> list[Address]:
     """The addresses of a name, in the order in which to try them. Raises OSError (gaierror), UnicodeError."""
+    if (literal := _literal(host, port)) is not None:
+        return [literal]  # nothing to look up: many connections at once would wait for the resolver's few threads
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return interleaved([(family, address) for family, _, _, _, address in found])
+
+
+def _literal(host: str, port: int) -> Address | None:
+    """A host that is an address already; one with a zone is left to the resolver."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return None
+    match address:
+        case ipaddress.IPv4Address():
+            return socket.AF_INET, (host, port)
+        case ipaddress.IPv6Address(scope_id=None):
+            return socket.AF_INET6, (host, port, 0, 0)
+        case _:
+            return None
 
 
 def interleaved(addresses: Sequence[Address]) -> list[Address]:

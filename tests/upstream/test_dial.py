@@ -80,6 +80,17 @@ async def test_a_name_is_resolved() -> None:
     assert (V4, ("127.0.0.1", 80)) in await resolve("localhost", 80)
 
 
+async def test_an_address_is_not_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never(*_: object, **__: object) -> None:
+        raise AssertionError("looked up")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", never)
+    assert await resolve("127.0.0.1", 80) == [(V4, ("127.0.0.1", 80))]
+    assert await resolve("::1", 443) == [(socket.AF_INET6, ("::1", 443, 0, 0))]
+    with pytest.raises(AssertionError, match="looked up"):
+        await resolve("fe80::1%lo", 443)
+
+
 async def test_a_name_over_tls_is_checked_against_the_certificate(certificates: Certificates) -> None:
     engine = DirectEngine(tls=TlsSettings(ca=certificates.ca))
     async with FaultUpstream(ssl=certificates.server_context()) as upstream:
