@@ -1,4 +1,4 @@
-"""Shared by the whole suite: no socket leaves the machine, and hypothesis has named profiles."""
+"""Shared by the whole suite: no socket leaves the machine, hypothesis has named profiles, and there is a real Redis."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.redis_server import PROGRAM, WHY_NOT, RedisServer, redis_server
 
 settings.register_profile("dev", max_examples=50, deadline=None)
 settings.register_profile(
@@ -51,3 +53,18 @@ def loopback_only() -> Iterator[None]:
     patch.setattr(socket.socket, "connect_ex", guarded_ex)
     yield
     patch.undo()
+
+
+@pytest.fixture(scope="session")
+def _shared_redis() -> Iterator[RedisServer]:
+    if PROGRAM is None:
+        pytest.skip(WHY_NOT)
+    with redis_server() as server:
+        yield server
+
+
+@pytest.fixture
+def redis(_shared_redis: RedisServer) -> RedisServer:
+    """A Redis for all tests of a process; each gets it empty."""
+    _shared_redis.flush()
+    return _shared_redis

@@ -50,7 +50,6 @@ class Models:
 
 
 ANY_MODEL = Models(True, frozenset({(frozenset(), frozenset())}))
-NO_MODEL = Models(False, frozenset())
 
 
 def _spelling(term: ModelTerm) -> tuple[list[str], list[str]]:

@@ -6,14 +6,11 @@ from collections.abc import Callable, Hashable, Iterator
 from dataclasses import replace
 from itertools import chain
 
-from ccx.analysis.areas import regions_of_area
 from ccx.analysis.board import Board
-from ccx.analysis.difference import Region
 from ccx.analysis.effort import Budget, Meter
 from ccx.analysis.globs import generic
 from ccx.analysis.outcome import Outcome
 from ccx.analysis.pieces import in_turn
-from ccx.analysis.regions import cover
 from ccx.analysis.rows import Side
 from ccx.analysis.search import Firsts, Judgement, Labels, Search
 from ccx.analysis.space import Space
@@ -47,27 +44,6 @@ def first_found(search: Search, namer: Namer | None = None) -> tuple[Facts, Hash
             naming = namer or namer_of(search.board, search.models)
             return request(search, naming.model(piece) if piece is not None else None, box), value
     return None
-
-
-def regions_of(
-    table: RoutingTable,
-    *,
-    accept: Accept,
-    within: Condition = ALWAYS,
-    budget: Budget = Budget(),  # noqa: B008 - frozen
-    cap: int = 50,
-) -> tuple[tuple[Region, ...], int]:
-    """Maximal boxes that hold exactly the requests in `within` whose outcome is accepted, and how many are left out.
-    Raises Unfinished."""
-    listed: list[Region] = []
-    more = 0
-    for search in _searches(table, accept, within, budget=budget):
-        namer = namer_of(search.board, search.models)
-        for found in cover(search, cap=cap).values():
-            more += found.more
-            for area in found.areas:
-                listed += regions_of_area(search, namer, area)
-    return tuple(listed), more
 
 
 def _searches(table: RoutingTable, accept: Accept, within: Condition, *, budget: Budget) -> Iterator[Search]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final
@@ -20,12 +20,9 @@ from ccx.cli.destination import Wanted
 from ccx.cli.reports import destinations, publish
 from ccx.errors import Exit
 from ccx.lint.examine import Wish, examine
-from ccx.routing.compile import compile_spec
-from ccx.spec.diagnostics import Diagnostic
 from ccx.spec.render.report import Report
 from ccx.spec.rules import RULES
 from ccx.spec.schema import FILE_NAME, SUITE_FILE_NAME, embedded_text
-from ccx.spec.validate import Loaded
 
 app = typer.Typer()
 
@@ -34,13 +31,6 @@ DEFAULT_SPEC: Final = Path("ccx.yaml")
 STATES: Final = 200_000
 SECONDS: Final = 2.0
 """What the linter's proofs may take here; `ccx lint` takes longer, and says where it did not come to an end."""
-
-
-def compiler_findings(loaded: Loaded) -> Sequence[Diagnostic]:
-    """What only compiling shows. Nothing for a spec that has not loaded."""
-    if loaded.spec is None:
-        return ()
-    return compile_spec(loaded.spec, locations=loaded.locations).diagnostics
 
 
 def check(path: Path, *, environ: Mapping[str, str]) -> Report:

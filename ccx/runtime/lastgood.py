@@ -5,15 +5,13 @@ What is kept is the source, not the table: it is compiled again by whatever ccx 
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+
+from ccx.runtime.durable import file_of, replace_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,25 +38,12 @@ class LastGood:
     """The kept contents of one spec. A folder that cannot be written is no reason not to serve."""
 
     def __init__(self, folder: Path, spec: Path) -> None:
-        # By the path that was asked for: what a link such as a ConfigMap's resolves to changes with its contents.
-        name = hashlib.sha256(os.fsencode(spec.absolute())).hexdigest()[:16]
-        self.path = folder / f"last-good-{name}.msgpack"
+        self.path = file_of(spec, folder, "last-good.msgpack")
 
     def save(self, kept: Kept) -> OSError | None:
         """Replace what is kept, atomically. Returns the error if it could not."""
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            fd, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=self.path.name)
-            try:
-                with os.fdopen(fd, "wb") as file:
-                    file.write(msgspec.msgpack.encode(kept))
-                    file.flush()
-                    os.fsync(file.fileno())
-                Path(temporary).replace(self.path)
-            except OSError:
-                with contextlib.suppress(OSError):
-                    Path(temporary).unlink()
-                raise
+            replace_file(self.path, msgspec.msgpack.encode(kept))
         except OSError as error:
             return error
         return None

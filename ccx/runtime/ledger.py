@@ -7,10 +7,6 @@ amounts.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import hashlib
-import os
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from ccx.runtime.durable import file_of, replace_file
 from ccx.state.meters import MemoryMeters
 
 EVERY: Final = 10.0
@@ -31,8 +28,7 @@ class Ledger:
     """The kept sums of one spec. A folder that cannot be written is no reason not to serve."""
 
     def __init__(self, folder: Path, spec: Path) -> None:
-        name = hashlib.sha256(os.fsencode(spec.absolute())).hexdigest()[:16]
-        self.path = folder / f"spent-{name}.msgpack"
+        self.path = file_of(spec, folder, "spent.msgpack")
         self._kept: Sums = {}
 
     def restore(self, meters: MemoryMeters) -> None:
@@ -49,18 +45,7 @@ class Ledger:
         if new == self._kept:
             return None
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            fd, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=self.path.name)
-            try:
-                with os.fdopen(fd, "wb") as file:
-                    file.write(msgspec.msgpack.encode(new))
-                    file.flush()
-                    os.fsync(file.fileno())
-                Path(temporary).replace(self.path)
-            except OSError:
-                with contextlib.suppress(OSError):
-                    Path(temporary).unlink()
-                raise
+            replace_file(self.path, msgspec.msgpack.encode(new))
         except OSError as error:
             return error
         self._kept = new

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import hashlib
-import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,6 +18,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from ccx.runtime.durable import file_of, replace_file
 from ccx.state.health import Health, Order, Override
 
 LONGEST: Final = 86_400.0
@@ -40,14 +39,14 @@ _decode: Final = msgspec.json.Decoder(dict[str, _Kept]).decode
 
 def kept_file(folder: Path, spec: Path) -> Path:
     """Where the orders of a spec are kept over a restart. `folder` is that of `ccx.runtime.lastgood`."""
-    return folder / f"orders-{hashlib.sha256(os.fsencode(spec.absolute())).hexdigest()[:16]}.json"
+    return file_of(spec, folder, "orders.json")
 
 
 def hand_over(kept: Path, file: Path, *, now: float) -> None:
     """Begin the workers' file with what is kept and still holds. Raises OSError."""
     orders = {channel: one for channel, one in _read(kept).items() if one.until > now}
     if orders:
-        _write(file, orders)
+        replace_file(file, msgspec.json.encode(orders))
 
 
 class Orders:
@@ -129,13 +128,7 @@ def _replace(file: Path, channel: str, kept: _Kept | None, *, now: float) -> Non
         orders = {name: one for name, one in _read(file).items() if one.until > now and name != channel}
         if kept is not None:
             orders[channel] = kept
-        _write(file, orders)
-
-
-def _write(file: Path, orders: Mapping[str, _Kept]) -> None:
-    unfinished = file.with_suffix(f".{os.getpid()}.tmp")
-    unfinished.write_bytes(msgspec.json.encode(orders))
-    unfinished.replace(file)
+        replace_file(file, msgspec.json.encode(orders))
 
 
 def _read(file: Path) -> dict[str, _Kept]:

@@ -283,7 +283,7 @@ class Reconciler:
                     recursive=False,
                     debounce=DEBOUNCE_MS,
                     step=STEP_MS,
-                    rust_timeout=2000,
+                    rust_timeout=WATCH_CHECK_MS,
                     yield_on_timeout=True,
                 ):
                     # Anything else may matter, even by a name never seen: a new file may match a glob of includes.

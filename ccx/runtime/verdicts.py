@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
+
+from ccx.runtime.durable import replace_file
 
 KEPT: Final = 100
 FRESH: Final = 60.0
@@ -71,9 +72,7 @@ def _replace(file: Path, digest: str, verdict: Verdict) -> None:
         while len(kept) >= KEPT:
             del kept[next(iter(kept))]
         kept[digest] = verdict
-        unfinished = file.with_suffix(f".{os.getpid()}.tmp")
-        unfinished.write_bytes(msgspec.json.encode(kept))
-        unfinished.replace(file)
+        replace_file(file, msgspec.json.encode(kept))
 
 
 def _read(file: Path) -> dict[str, Verdict]:

@@ -105,7 +105,7 @@ class Admin(Node):
     key: SecretSource | None = None
     """Key of the admin endpoints. Without one they answer loopback callers only."""
     dashboard: bool = True
-    """Serve the dashboard."""
+    """Serve the dashboard. This version has none yet."""
 
 
 class HashedKey(Node):

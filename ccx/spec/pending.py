@@ -36,6 +36,9 @@ class Pending:
 
 
 PENDING: Final[tuple[Pending, ...]] = (
+    Pending(
+        ("admin", "dashboard"), "the dashboard", "there is none; `GET /status` and `/metrics` say how things are", _on
+    ),
     Pending(("telemetry", "traces"), "traces", "none are sent"),
     Pending(("telemetry", "usage"), "the usage store", "usage is in the request log and the metrics only"),
     Pending(("telemetry", "logs", "bodies"), "logging of bodies", "bodies are never logged", _on),

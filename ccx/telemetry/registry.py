@@ -32,10 +32,6 @@ class Value:
         """Add `amount`; a counter's caller never passes a negative one."""
         self.value += amount
 
-    def dec(self, amount: float = 1.0) -> None:
-        """Take `amount` off a gauge."""
-        self.value -= amount
-
     def set(self, value: float) -> None:
         """Replace the number of a gauge."""
         self.value = value

@@ -12,7 +12,7 @@ import sys
 from ccx.analysis.asking import command
 from ccx.analysis.compare import compare
 from ccx.analysis.outcome import Outcome
-from ccx.analysis.query import find, regions_of
+from ccx.analysis.query import find
 from ccx.analysis.wording import say
 from tests.analysis.drawn import edited, table, taste
 
@@ -31,10 +31,8 @@ def told(seed: int) -> list[str]:
     for change in compare(old, new).changes:
         lines.append(f"{change.before.route} -> {change.after.route}, {change.more} more")
         lines += [f"  {say(region.when)}: {command(region.witness)}" for region in change.regions]
-    regions, more = regions_of(new, accept=_denied)
-    lines += [f"denied: {say(region.when)}: {command(region.witness)}" for region in regions]
     found = find(new, accept=_denied)
-    lines.append(f"{more} more; {command(found) if found is not None else 'none'}")
+    lines.append(f"denied: {command(found) if found is not None else 'none'}")
     return lines
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ccx.cli.fidelity import markdown
+from ccx.cli.lint import rule_table
 from ccx.telemetry.metrics import metric_table
 from tests.project import pull_request
 from tests.resilience.faults import short
@@ -41,6 +42,7 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "comment": lambda: pull_request.shown()[1],
     "fidelity": markdown,
     "faults": short,
+    "rules": rule_table,
     "metrics": metric_table,
 }
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from ccx.cli.validate import compiler_findings
+from ccx.routing.compile import compile_spec
 from ccx.spec.diagnostics import Span, name_path, pointer
 from ccx.spec.rules import RULES, RuleInfo
 from ccx.spec.validate import Loaded, extended, load
@@ -51,7 +51,8 @@ def shown(fragment: str, folder: Path) -> set[str]:
 
 
 def check_compiled(loaded: Loaded) -> Loaded:
-    return extended(loaded, compiler_findings(loaded))
+    found = () if loaded.spec is None else compile_spec(loaded.spec, locations=loaded.locations).diagnostics
+    return extended(loaded, found)
 
 
 PARTIAL = {"CCX104", "CCX105", "CCX222", "CCX409"}

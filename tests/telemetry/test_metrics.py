@@ -81,9 +81,8 @@ def test_reloads() -> None:
 
 def test_gauges_of_the_gateway() -> None:
     metrics = Metrics()
-    metrics.in_flight.inc()
-    metrics.in_flight.inc()
-    metrics.in_flight.dec()
+    metrics.in_flight.set(2)
+    metrics.in_flight.set(1)
     metrics.set_connections({"idle": 3, "busy": 1})
     metrics.set_connections({"idle": 2})
     parsed = read(metrics)
